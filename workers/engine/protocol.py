@@ -1,0 +1,67 @@
+"""The seam between a stream and what runs its workflow: one Engine protocol, several engines.
+
+An engine is built once per worker process and is used from one thread (the engine thread) only.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from comfytrickle.errors import ComfytrickleError, NodeError
+
+if TYPE_CHECKING:
+    import torch
+
+    from comfytrickle.workflow.model import Workflow
+
+
+class NodeFailed(ComfytrickleError):
+    """A node raised while a frame ran through it."""
+
+    def __init__(self, node_id: str, node_type: str, message: str, traceback: str = "") -> None:
+        super().__init__(f"node {node_id} ({node_type}): {message}")
+        self.node_id = node_id
+        self.node_type = node_type
+        self.message = message
+        self.traceback = traceback
+
+
+class LoadedWorkflow(Protocol):
+    """A workflow with its nodes instantiated and its constant part computed."""
+
+    detail: dict[str, Any]  # how it runs and why, for the status
+
+    def run(self, image: torch.Tensor) -> torch.Tensor:
+        """One frame through the graph.
+
+        ``image``: float32 [1, height, width, 3], 0..1, on the engine's device. It is valid only
+        during the call (the caller reuses the buffer). Returns what reached SaveTensor, float
+        [batch, height, width, channels], any size. Raises NodeFailed; the next call may succeed.
+        """
+
+    def close(self) -> None:
+        """Drop the nodes and what they hold. Idempotent."""
+
+
+class Engine(Protocol):
+    """Runs workflows on one device."""
+
+    device: torch.device
+
+    def check(self, workflow: Workflow) -> list[NodeError]:
+        """What is wrong with it: node types, inputs, ranges, VALIDATE_INPUTS. Empty: it can run."""
+
+    def load(self, workflow: Workflow) -> LoadedWorkflow:
+        """Instantiate nodes and compute the constant part.
+
+        Raises InvalidWorkflow (as check finds it) or NodeFailed (a constant node raised).
+        """
+
+    def object_info(self) -> dict[str, Any]:
+        """The node catalogue in ComfyUI's /object_info shape."""
+
+    def failed_packs(self) -> dict[str, str]:
+        """Node packs that could not be loaded: path -> reason."""
+
+    def close(self) -> None:
+        """Free device memory. Idempotent."""
