@@ -1,0 +1,336 @@
+"""The handle of one worker process: start it, talk to it, know how it ended.
+
+A handle owns its process, the parent's end of the status pipe and two tasks (one reads messages,
+one waits for the end). It decides nothing about streams: its owner is told of every message and
+asks for every stop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import signal
+import socket
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+from comfytrickle import messages as m
+from comfytrickle.errors import ProtocolError, WorkerError
+from comfytrickle.pipe import Pipe
+from comfytrickle.states import ExitCause, State
+from control_plane.endings import Ending, exit_cause, signal_name
+from control_plane.launcher import ChildProcess, Launcher
+
+log = logging.getLogger(__name__)
+
+_KEPT_FAILURES = 20
+# After the process has ended, how long its last messages may take to be read from the pipe. They
+# are in the kernel already; a child that it forked may hold the other end open for ever.
+_LAST_WORDS_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Budgets:
+    """Seconds that each step of a worker's life may take."""
+
+    hello: float = 20.0  # process asked for -> Hello
+    ready: float = 300.0  # configured -> Ready (models load here)
+    call: float = 30.0  # a question -> its answer
+    drain: float = 5.0  # Drain -> exit
+    terminate: float = 2.0  # SIGTERM -> exit
+    kill: float = 5.0  # SIGKILL -> joined
+
+
+class Worker:
+    """One process. Every method may be called at any time, from the loop that made it."""
+
+    def __init__(
+        self,
+        launcher: Launcher,
+        launch: m.Launch,
+        configure: m.ConfigureStream | m.ConfigureInspector,
+        *,
+        on_message: Callable[[m.ToParent], None] | None = None,
+        budgets: Budgets | None = None,
+    ) -> None:
+        self.name = launch.name
+        self.log_path = Path(launch.log_path)
+        self.state = State.STARTING
+        self.started_at = time.time()
+        self.ready_at: float | None = None
+        self.ended_at: float | None = None
+        self.status: m.Status | None = None
+        self.status_at: float | None = None  # time.monotonic()
+        self.failures: deque[tuple[float, m.Failed]] = deque(maxlen=_KEPT_FAILURES)
+        self.exit_cause: ExitCause | None = None
+        self.exit_code: int | None = None
+        self._launcher = launcher
+        self._launch = launch
+        self._configure = configure
+        self._on_message = on_message
+        self._budgets = budgets or Budgets()
+        self._process: ChildProcess | None = None
+        self._pipe: Pipe[m.ToParent] | None = None
+        self._hello = asyncio.Event()
+        self._ready = asyncio.Event()
+        self._exited = asyncio.Event()
+        self._reading: asyncio.Task[None] | None = None
+        self._watching: asyncio.Task[None] | None = None
+        self._stopping: asyncio.Task[None] | None = None
+        self._calls: dict[tuple[str, int], asyncio.Future[Any]] = {}
+        self._call_ids = itertools.count(1)
+        self._said_exiting: str | None = None
+        self._startup_timed_out = False
+        self._asked_to_stop = False
+        self._we_signalled = False
+
+    # --- life ---------------------------------------------------------------------------------
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process else None
+
+    @property
+    def exit_signal(self) -> str | None:
+        return signal_name(self.exit_code)
+
+    async def start(self) -> None:
+        """Launch the process, wait for its Hello and configure it. Call once.
+
+        Raises WorkerError; then no process is left.
+        """
+        ours, theirs = socket.socketpair()
+        try:
+            self._process = await self._launcher.launch(theirs, self._launch)
+        except BaseException:
+            ours.close()
+            self._finish(None)
+            raise
+        self._pipe = await Pipe.open(ours, m.ToParent)
+        self._watching = asyncio.create_task(self._watch(self._process))
+        self._reading = asyncio.create_task(self._read(self._pipe))
+        try:
+            if not await self._first_of(self._hello, self._budgets.hello):
+                self._startup_timed_out = not self._exited.is_set()
+                raise WorkerError(self._why("did not say Hello"))
+            self._to_state(State.LOADING)
+            self._pipe.send(self._configure)
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def wait_ready(self) -> None:
+        """Until it is ready. Raises WorkerError with the reason when it is not to be."""
+        if not await self._first_of(self._ready, self._budgets.ready):
+            if not self._exited.is_set():
+                self._startup_timed_out = True
+                await self.stop()
+            raise WorkerError(self._why("did not become ready"))
+
+    async def wait_exited(self) -> ExitCause:
+        await self._exited.wait()
+        assert self.exit_cause is not None
+        return self.exit_cause
+
+    async def stop(self, reason: str = "requested") -> ExitCause:
+        """Drain, then SIGTERM, then SIGKILL of its process group, then join.
+
+        Takes at most drain + terminate + kill seconds. Idempotent; a second caller waits for the
+        same end. A cancelled caller does not stop the stopping.
+        """
+        if self._stopping is None:
+            self._stopping = asyncio.create_task(self._stop(reason))
+        await asyncio.shield(self._stopping)
+        return await self.wait_exited()
+
+    async def _stop(self, reason: str) -> None:
+        if self._exited.is_set() or self._process is None or self._pipe is None:
+            return
+        self._asked_to_stop = True
+        if self._hello.is_set() and not self._startup_timed_out:
+            self._to_state(State.DRAINING)
+            if self._pipe.send(m.Drain(deadline_s=self._budgets.drain * 0.8, reason=reason)):
+                await self._wait(self._exited, self._budgets.drain)
+        if not self._exited.is_set():
+            log.warning("worker %s (pid %s) does not drain: SIGTERM", self.name, self.pid)
+            self._we_signalled = True
+            self._process.signal(signal.SIGTERM)
+            await self._wait(self._exited, self._budgets.terminate)
+        if not self._exited.is_set():
+            log.warning("worker %s (pid %s) does not end: SIGKILL", self.name, self.pid)
+            self._process.kill_group()
+            await self._wait(self._exited, self._budgets.kill)
+        if not self._exited.is_set():
+            # Only a process in an uninterruptible system call (a driver) gets here.
+            log.error("worker %s (pid %s) survived SIGKILL", self.name, self.pid)
+            self._finish(None)
+
+    # --- questions ----------------------------------------------------------------------------
+
+    async def update(self, params: m.UpdateParams) -> m.ParamsApplied | m.ParamsRejected:
+        """Change a live stream. Raises WorkerError when no answer comes."""
+        reply: m.ParamsApplied | m.ParamsRejected = await self._call(
+            params, ("params", params.revision)
+        )
+        return reply
+
+    async def inspect(self, workflow: dict[str, Any]) -> m.Inspected:
+        """Ask an inspector whether ``workflow`` can run. Raises WorkerError."""
+        call_id = next(self._call_ids)
+        question = m.Inspect(call_id=call_id, workflow=workflow)
+        reply: m.Inspected = await self._call(question, ("call", call_id))
+        return reply
+
+    async def describe(self) -> m.Described:
+        """Ask an inspector for its nodes. Raises WorkerError."""
+        call_id = next(self._call_ids)
+        reply: m.Described = await self._call(m.Describe(call_id=call_id), ("call", call_id))
+        return reply
+
+    def dump_stacks(self) -> None:
+        """Have the worker write the stacks of its threads to its log."""
+        if self._pipe is not None:
+            self._pipe.send(m.DumpStacks())
+
+    async def _call(self, question: m.Message, key: tuple[str, int]) -> Any:
+        if self._exited.is_set() or self._pipe is None:
+            raise WorkerError(self._why("cannot answer"))
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._calls[key] = future
+        try:
+            if not self._pipe.send(question):
+                raise WorkerError(self._why("does not read what it is sent"))
+            return await asyncio.wait_for(future, self._budgets.call)
+        except asyncio.TimeoutError:
+            raise WorkerError(self._why(f"did not answer in {self._budgets.call:g} s")) from None
+        finally:
+            del self._calls[key]
+
+    # --- what comes from the worker -----------------------------------------------------------
+
+    async def _read(self, pipe: Pipe[m.ToParent]) -> None:
+        try:
+            while (message := await pipe.receive()) is not None:
+                self._take(message)
+        except ProtocolError as error:
+            log.error("worker %s: %s; it is ended", self.name, error)
+            self._fail(m.Failed("internal", str(error), retryable=False))
+            if self._process is not None:
+                self._we_signalled = True
+                self._process.kill_group()
+
+    def _take(self, message: m.ToParent) -> None:
+        match message:
+            case m.Hello(protocol=protocol):
+                if protocol != m.PROTOCOL_VERSION:
+                    raise ProtocolError(f"it speaks protocol {protocol}")
+                self._hello.set()
+            case m.Ready():
+                self.ready_at = time.time()
+                self._to_state(State.READY)
+                self._ready.set()
+            case m.Status():
+                self.status, self.status_at = message, time.monotonic()
+                self._to_state(message.state)
+            case m.Failed():
+                self._fail(message)
+            case m.Exiting(reason=reason):
+                self._said_exiting = reason
+                self._to_state(State.DRAINING)
+            case m.ParamsApplied(revision=revision) | m.ParamsRejected(revision=revision):
+                self._answer(("params", revision), message)
+            case m.Inspected(call_id=call_id) | m.Described(call_id=call_id):
+                self._answer(("call", call_id), message)
+        if self._on_message is not None:
+            self._on_message(message)
+
+    def _answer(self, key: tuple[str, int], message: m.ToParent) -> None:
+        future = self._calls.get(key)
+        if future is not None and not future.done():
+            future.set_result(message)
+
+    def _fail(self, failed: m.Failed) -> None:
+        self.failures.append((time.time(), failed))
+
+    def _to_state(self, state: State) -> None:
+        if state.rank > self.state.rank:  # a late report never takes a worker back
+            self.state = state
+
+    # --- its end ------------------------------------------------------------------------------
+
+    async def _watch(self, process: ChildProcess) -> None:
+        loop = asyncio.get_running_loop()
+        ended = asyncio.Event()
+        loop.add_reader(process.sentinel, ended.set)
+        try:
+            await ended.wait()
+        finally:
+            loop.remove_reader(process.sentinel)
+        code = process.exit_code()
+        process.kill_group()  # what it forked has no owner any more
+        if self._reading is not None:
+            await asyncio.wait([self._reading], timeout=_LAST_WORDS_S)
+            self._reading.cancel()
+        process.close()
+        self._finish(code)
+
+    def _finish(self, code: int | None) -> None:
+        if self._exited.is_set():
+            return
+        self.exit_code = code
+        self.exit_cause = exit_cause(
+            Ending(
+                exit_code=code,
+                was_ready=self.ready_at is not None,
+                said_exiting=self._said_exiting,
+                startup_timed_out=self._startup_timed_out,
+                asked_to_stop=self._asked_to_stop,
+                we_signalled=self._we_signalled,
+            )
+        )
+        self.ended_at = time.time()
+        self._to_state(State.EXITED)
+        if self._pipe is not None:
+            self._pipe.close()
+        self._exited.set()
+        for future in self._calls.values():
+            if not future.done():
+                future.set_exception(WorkerError(self._why("ended before it answered")))
+        log.info("worker %s (pid %s) ended: %s (%s)", self.name, self.pid, self.exit_cause.value,
+                 self.exit_signal or f"exit code {code}")  # fmt: skip
+
+    def _why(self, what: str) -> str:
+        """``what``, and the best-known reason."""
+        text = f"worker {self.name} {what}"
+        if self.failures:
+            text += f": {self.failures[-1][1].message}"
+        elif self.exit_cause is not None:
+            ending = self.exit_signal or f"exit code {self.exit_code}"
+            text += f": it ended ({self.exit_cause.value}, {ending})"
+        return text
+
+    async def _first_of(self, event: asyncio.Event, timeout: float) -> bool:
+        """True when ``event`` came before the process ended and before ``timeout`` seconds."""
+        waits = [asyncio.ensure_future(e.wait()) for e in (event, self._exited)]
+        try:
+            await asyncio.wait(waits, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+        return event.is_set() and not (self._exited.is_set() and event is self._ready)
+
+    @staticmethod
+    async def _wait(event: asyncio.Event, timeout: float) -> None:
+        try:
+            await asyncio.wait_for(event.wait(), timeout)
+        except asyncio.TimeoutError:
+            pass  # the caller looks at the event and takes its next step
+
+
+__all__ = ["Budgets", "Worker"]
