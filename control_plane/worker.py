@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-
 from comfytrickle import messages as m
 from comfytrickle.errors import ProtocolError, WorkerError
 from comfytrickle.pipe import Pipe

@@ -1,4 +1,4 @@
-"""Where a worker process begins. Light on purpose: it is all of ``workers`` that the parent imports.
+"""Where a worker process begins: light, for it is all of ``workers`` that the parent imports.
 
 The order matters: own process group, log file, environment (the device is pinned there), and only
 then the modules that could initialise CUDA.

@@ -1,0 +1,191 @@
+"""First thread: transport stream in, RGB frames out into the slot.
+
+It owns the demuxer, the timeline and the decoder.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from comfytrickle.messages import StreamConfig
+from comfytrickle.mpegts.demux import SILENCE_S, Demuxer
+from comfytrickle.mpegts.timeline import Timeline
+from comfytrickle.mpegts.units import AccessUnit, ElementaryStream
+from workers.audio import AudioRoute
+from workers.media.decode import Decoder
+from workers.media.frames import Frame
+from workers.media.slot import Slot
+from workers.queues import Inbox
+from workers.stages import Stage
+from workers.stats import Drops, Stats
+
+# A source that sends this much and shows no program is not MPEG-TS; it would be read for ever.
+_NOT_TS_BYTES = 2 << 20
+_VIDEO_CODECS = ("h264", "hevc", "mpeg2video")
+
+
+class BadSource(Exception):
+    """What the source sends cannot be used, now or later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Bytes as they were read. ``arrived``: time.monotonic()."""
+
+    data: bytes
+    arrived: float
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentStart:
+    """``gap``: bytes were lost between what came before and this segment."""
+
+    gap: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentEnd:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class SourceEnd:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Resize:
+    """From the next frame on give frames of this size."""
+
+    width: int
+    height: int
+
+
+Item = Chunk | SegmentStart | SegmentEnd | SourceEnd | Resize
+
+
+class DecodeStage(Stage):
+    """Demux, decode, put the frames on the output's timeline and into the slot."""
+
+    def __init__(
+        self,
+        config: StreamConfig,
+        inbox: Inbox[Item],
+        slot: Slot,
+        audio: AudioRoute,
+        stats: Stats,
+        on_error: Callable[[str, Exception], None],
+    ) -> None:
+        super().__init__("decode", on_error)
+        self._inbox = inbox
+        self._slot = slot
+        self._audio = audio
+        self._stats = stats
+        self._demuxer = Demuxer()
+        self._timeline = Timeline()
+        self._decoder: Decoder | None = None
+        self._video: ElementaryStream | None = None
+        self._size = (config.width, config.height) if config.width and config.height else None
+        self._threads = config.encode.threads
+        self.drops = Drops()
+        self.codec: str | None = None
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """(width, height) of the frames given to the engine; None before the first."""
+        return self._decoder.size if self._decoder else self._size
+
+    def work(self) -> None:
+        while True:
+            item = self._inbox.get(SILENCE_S if self._demuxer.awaiting else None)
+            now = time.monotonic()
+            match item:
+                case Chunk(data, arrived):
+                    self._take(self._demuxer.feed(data, arrived))
+                    if not self._demuxer.streams and self._stats.bytes_in > _NOT_TS_BYTES:
+                        raise BadSource(
+                            f"the source sent {self._stats.bytes_in} bytes without a program: "
+                            "not an MPEG transport stream"
+                        )
+                case None:
+                    self._take(self._demuxer.silence(now))
+                case SegmentStart(gap):
+                    if gap:
+                        self._demuxer.discontinuity()
+                case SegmentEnd():
+                    self._take(self._demuxer.segment_end(now))
+                case Resize(width, height):
+                    self._resize((width, height))
+                case SourceEnd():
+                    self._take(self._demuxer.flush(now))
+                    self._end_decoder()
+                    return
+
+    def abort(self) -> None:
+        self._slot.close()
+
+    # --- units --------------------------------------------------------------------------------
+
+    def _take(self, units: list[AccessUnit]) -> None:
+        if units:
+            streams = self._demuxer.streams.values()
+            self._audio.streams = [s for s in streams if s.kind == "audio"]
+        for unit in units:
+            if unit.stream.kind == "video":
+                self._take_video(unit)
+            elif unit.stream.kind == "audio" and not unit.damaged:
+                self._stats.audio_in += 1
+                pts = None if unit.pts is None else self._timeline.audio(unit.pts)
+                self._audio.put(unit, pts)
+
+    def _take_video(self, unit: AccessUnit) -> None:
+        if self._video is None or unit.stream.pid != self._video.pid:
+            if self._video is not None and self._video.pid in self._demuxer.streams:
+                return  # a second video stream of the program: the first one is ours
+            self._choose(unit.stream)
+        elif unit.stream.codec != self._video.codec:
+            self._choose(unit.stream)
+        assert self._decoder is not None
+        self._stats.frames_in += 1
+        self._stats.rate_in.tick(unit.arrived)
+        self._give(self._decoder.decode(unit))
+
+    def _choose(self, stream: ElementaryStream) -> None:
+        if stream.codec not in _VIDEO_CODECS:
+            raise BadSource(
+                f"the source's video (stream type {stream.stream_type:#04x}) is not H.264 or H.265"
+            )
+        size = self.size
+        self._end_decoder()
+        self._video, self.codec = stream, stream.codec
+        self._decoder = Decoder(stream.codec, size, threads=self._threads)
+
+    def _resize(self, size: tuple[int, int]) -> None:
+        self._size = size
+        if self._decoder is not None:
+            self._decoder.resize(size)
+
+    def _end_decoder(self) -> None:
+        if self._decoder is None:
+            return
+        self._give(self._decoder.flush())
+        for cause, count in self._decoder.dropped.items():
+            self.drops.add(cause, count)
+        self._decoder.close()
+        self._decoder = None
+
+    def _give(self, frames: list[Frame]) -> None:
+        for frame in frames:
+            frame.pts = self._timeline.video(frame.pts)
+            self._stats.decode.add(frame.decoded - frame.arrived)
+            self._slot.put(frame)
+
+    def dropped(self) -> dict[str, int]:
+        """Frames lost before the slot, by cause."""
+        total = self.drops.snapshot()
+        decoder = self._decoder
+        for cause, count in (decoder.dropped if decoder else {}).items():
+            total[cause] = total.get(cause, 0) + count
+        return total

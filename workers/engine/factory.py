@@ -1,0 +1,18 @@
+"""Which engine a configuration asks for."""
+
+from __future__ import annotations
+
+from comfytrickle.errors import InvalidInput
+from comfytrickle.messages import EngineConfig
+from workers.engine.embedded import EmbeddedEngine
+from workers.engine.protocol import Engine
+
+
+def build_engine(config: EngineConfig) -> Engine:
+    """Build it in the calling thread, which is to use it from then on.
+
+    Raises InvalidInput for a kind that does not exist here.
+    """
+    if config.kind == "embedded":
+        return EmbeddedEngine(config)
+    raise InvalidInput("engine.kind", f"{config.kind!r} is not an engine; there is: embedded")

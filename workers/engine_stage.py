@@ -1,0 +1,144 @@
+"""Second thread: builds the engine, then runs every frame through the workflow.
+
+It owns the engine, the loaded workflow and the conversion buffers. A change of params is done
+here, between two frames: the new workflow is loaded first and takes over only when that succeeded.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from comfytrickle.errors import InvalidWorkflow
+from comfytrickle.messages import Failed, ParamsApplied, ParamsRejected, StreamConfig, UpdateParams
+from comfytrickle.workflow import parse_prompt
+from workers.engine.bridge import FrameBridge
+from workers.engine.factory import build_engine
+from workers.engine.protocol import Engine, LoadedWorkflow, NodeFailed
+from workers.media.frames import Frame
+from workers.media.slot import Slot
+from workers.queues import Closed, Handover
+from workers.stages import Stage
+from workers.stats import Drops, Stats
+
+log = logging.getLogger(__name__)
+
+# The same failure for every frame is logged and reported once in this many seconds.
+_REPORT_EVERY_S = 2.0
+
+
+class EngineStage(Stage):
+    """Take the frame the slot gives, run it, pass on what reached SaveTensor."""
+
+    def __init__(
+        self,
+        config: StreamConfig,
+        slot: Slot,
+        output: Handover[Frame],
+        stats: Stats,
+        *,
+        on_ready: Callable[[float], None],
+        on_params: Callable[[ParamsApplied | ParamsRejected], None],
+        on_failed: Callable[[Failed], None],
+        on_error: Callable[[str, Exception], None],
+    ) -> None:
+        super().__init__("engine", on_error)
+        self._config = config
+        self._slot = slot
+        self._output = output
+        self._stats = stats
+        self._on_ready = on_ready
+        self._on_params = on_params
+        self._on_failed = on_failed
+        self._updates: queue.SimpleQueue[UpdateParams] = queue.SimpleQueue()
+        self._reported_at = 0.0
+        self._unreported = 0
+        self.drops = Drops()
+        self.revision = config.revision
+        self.detail: dict[str, Any] = {}
+
+    def update(self, params: UpdateParams) -> None:
+        """Ask for new params; the answer comes through ``on_params``. Any thread."""
+        self._updates.put(params)
+        self._slot.poke()
+
+    def work(self) -> None:
+        begun = time.monotonic()
+        engine = build_engine(self._config.engine)
+        try:
+            workflow = engine.load(parse_prompt(self._config.workflow))
+            self.detail = workflow.detail
+            bridge = FrameBridge(engine.device)
+            self._on_ready(time.monotonic() - begun)
+            self._serve(engine, workflow, bridge)
+        except Closed:
+            pass  # the encoder has gone first and has said why
+        finally:
+            engine.close()
+
+    def abort(self) -> None:
+        self._slot.close()
+        self._output.end()
+
+    def _serve(self, engine: Engine, workflow: LoadedWorkflow, bridge: FrameBridge) -> None:
+        try:
+            while True:
+                frame = self._slot.take()
+                while not self._updates.empty():
+                    workflow = self._change(engine, workflow, self._updates.get())
+                if frame is None:
+                    if self._slot.closed:
+                        return
+                    continue
+                self._run(workflow, bridge, frame)
+        finally:
+            workflow.close()
+
+    def _run(self, workflow: LoadedWorkflow, bridge: FrameBridge, frame: Frame) -> None:
+        begun = time.monotonic()
+        try:
+            rgb, owner = bridge.download(workflow.run(bridge.upload(frame.rgb)))
+        except NodeFailed as error:
+            self._stats.node_errors += 1
+            self.drops.add("error")
+            self._report(error)
+            return
+        done = time.monotonic()
+        self._stats.engine.add(done - begun)
+        self._output.put(replace(frame, rgb=rgb, owner=owner, engine_done=done))
+
+    def _change(
+        self, engine: Engine, current: LoadedWorkflow, params: UpdateParams
+    ) -> LoadedWorkflow:
+        if params.workflow is not None:
+            try:
+                new = engine.load(parse_prompt(params.workflow))
+            except InvalidWorkflow as error:
+                self._on_params(ParamsRejected(params.revision, str(error), error.errors))
+                return current
+            except NodeFailed as error:
+                self._on_params(ParamsRejected(params.revision, str(error)))
+                return current
+            current.close()
+            current = new
+            self.detail = new.detail
+        if params.max_framerate is not None:
+            self._slot.set_max_framerate(params.max_framerate)
+        self.revision = params.revision
+        log.info("params of revision %d are in use", params.revision)
+        self._on_params(ParamsApplied(params.revision))
+        return current
+
+    def _report(self, error: NodeFailed) -> None:
+        now = time.monotonic()
+        self._unreported += 1
+        if now - self._reported_at < _REPORT_EVERY_S:
+            return
+        log.error("%s (%d frames failed since the last report)\n%s", error, self._unreported,
+                  error.traceback)  # fmt: skip
+        self._reported_at, self._unreported = now, 0
+        self._on_failed(Failed("node", error.message, error.node_id, error.node_type))

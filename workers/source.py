@@ -1,0 +1,24 @@
+"""Where bytes come into the worker: from a trickle channel, into the decode thread's inbox."""
+
+from __future__ import annotations
+
+import time
+
+from comfytrickle.trickle.subscriber import Subscriber
+from workers.decode_stage import Chunk, Item, SegmentEnd, SegmentStart, SourceEnd
+from workers.queues import Inbox
+from workers.stats import Stats
+
+
+async def pump(subscriber: Subscriber, inbox: Inbox[Item], stats: Stats) -> None:
+    """Read the channel to its end. Cancelling it ends the stream as the source's end would."""
+    try:
+        async for segment in subscriber:
+            await inbox.put(SegmentStart(segment.gap))
+            async for data in segment:
+                stats.bytes_in += len(data)
+                await inbox.put(Chunk(data, time.monotonic()), len(data))
+            await inbox.put(SegmentEnd())
+    finally:
+        await subscriber.aclose()
+        inbox.put_nowait(SourceEnd())

@@ -1,0 +1,268 @@
+"""One stream in its worker: builds the way of a frame, watches it, reports, ends it.
+
+    source.pump -> Inbox -> DecodeStage -> Slot -> EngineStage -> Handover -> EncodeStage -> Outbox
+                                                                                -> sink.pump
+
+It owns every part of it. The stream ends when its source ends, when the parent asks (Drain), or
+when a part fails; the first two flush what is in flight, so the end always comes out of the sink.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from typing import Any
+
+import aiohttp
+
+from comfytrickle import messages as m
+from comfytrickle.errors import ComfytrickleError, InvalidWorkflow
+from comfytrickle.pipe import Pipe
+from comfytrickle.states import State
+from comfytrickle.trickle.client_session import open_session
+from comfytrickle.trickle.subscriber import Subscriber
+from workers import sink, source
+from workers.audio import AudioRoute
+from workers.decode_stage import BadSource, DecodeStage, Item, Resize
+from workers.encode_stage import EncodeStage, Packet
+from workers.engine.protocol import NodeFailed
+from workers.engine_stage import EngineStage
+from workers.media.frames import Frame
+from workers.media.slot import Slot
+from workers.queues import Handover, Inbox, Outbox
+from workers.stacks import dump_stacks
+from workers.stats import Stats, resident_bytes
+
+log = logging.getLogger(__name__)
+
+_INBOX_BYTES = 8 << 20  # of transport stream read ahead of the decoder
+_OUTBOX_BYTES = 8 << 20  # of transport stream waiting for the publisher
+_ENCODE_AHEAD = 2  # frames between engine and encoder
+
+# Exit codes beside 0: what the parent shows is the Failed message, not these.
+EXIT_FAILED = 1
+EXIT_ORPHANED = 3
+
+
+class StreamSession:
+    """Serves one stream and returns the process's exit code."""
+
+    def __init__(self, pipe: Pipe[m.ToWorker], config: m.StreamConfig) -> None:
+        self._pipe = pipe
+        self._config = config
+        self._state = State.LOADING
+        self._stats = Stats()
+        self._status_seq = 0
+        self._loop = asyncio.get_running_loop()
+        self._failed: asyncio.Future[m.Failed] = self._loop.create_future()
+        self._reason = "source_ended"
+        self._seen_source_error: str | None = None
+        self._resize: dict[int, Resize] = {}
+
+        audio = AudioRoute()
+        self._inbox: Inbox[Item] = Inbox(_INBOX_BYTES)
+        self._outbox: Outbox[Packet | None] = Outbox(_OUTBOX_BYTES)
+        between: Handover[Frame] = Handover(_ENCODE_AHEAD)
+        self._slot = Slot(drop=config.drop, max_framerate=config.max_framerate)
+        self._decode = DecodeStage(
+            config, self._inbox, self._slot, audio, self._stats, self._stage_failed
+        )
+        self._engine = EngineStage(
+            config,
+            self._slot,
+            between,
+            self._stats,
+            on_ready=lambda s: self._from_thread(self._ready, s),
+            on_params=lambda answer: self._from_thread(self._params_answer, answer),
+            on_failed=lambda failed: self._from_thread(self._pipe.send, failed),
+            on_error=self._stage_failed,
+        )
+        self._encode = EncodeStage(
+            config.encode, between, audio, self._outbox, self._stats, self._stage_failed
+        )
+
+    def _from_thread(self, function: Any, *args: Any) -> None:
+        self._loop.call_soon_threadsafe(function, *args)
+
+    # --- its life -----------------------------------------------------------------------------
+
+    async def run(self) -> int:
+        """Until it is over. Everything it began is ended on return, but for a stuck thread."""
+        config = self._config
+        log.info("stream %s: %s -> %s", config.stream_id, config.subscribe_url, config.publish_url)
+        if config.subscribe_url is None:
+            return await self._give_up(m.Failed("startup", "subscribe_url is missing",
+                                                retryable=False))  # fmt: skip
+        async with open_session(verify_tls=config.verify_tls) as session:
+            self._subscriber = Subscriber(
+                session, config.subscribe_url, appear_timeout_s=config.appear_timeout_s
+            )
+            self._sink: sink.Sink = (
+                sink.ChannelSink(session, config) if config.publish_url else sink.NoSink()
+            )
+            for stage in (self._engine, self._decode, self._encode):
+                stage.start()
+            tasks = [
+                asyncio.create_task(self._read_source(), name="source"),
+                asyncio.create_task(self._commands(), name="commands"),
+                asyncio.create_task(self._report(), name="report"),
+            ]
+            self._source_task = tasks[0]
+            writing = asyncio.create_task(self._write_sink(), name="sink")
+            try:
+                await asyncio.wait({writing, self._failed}, return_when=asyncio.FIRST_COMPLETED)
+                if self._failed.done():
+                    return await self._give_up(self._failed.result())
+                self._send_status(State.DRAINING)
+                self._pipe.send(m.Exiting(self._reason))
+                await self._pipe.flush(1.0)
+                log.info("the stream is over: %s", self._reason)
+                return 0
+            finally:
+                self._outbox.close()
+                for task in (*tasks, writing):
+                    task.cancel()
+                await asyncio.gather(*tasks, writing, return_exceptions=True)
+
+    async def _give_up(self, failed: m.Failed) -> int:
+        log.error("the stream failed (%s): %s", failed.kind, failed.message)
+        self._pipe.send(failed)
+        self._pipe.send(m.Exiting("failed"))
+        await self._pipe.flush(1.0)
+        return EXIT_FAILED
+
+    def _fail(self, failed: m.Failed) -> None:
+        if not self._failed.done():
+            self._failed.set_result(failed)
+
+    async def _read_source(self) -> None:
+        try:
+            await source.pump(self._subscriber, self._inbox, self._stats)
+        except (ComfytrickleError, aiohttp.ClientError, OSError) as error:
+            self._fail(m.Failed("source", str(error), retryable=False))
+
+    async def _write_sink(self) -> None:
+        try:
+            await sink.pump(self._outbox, self._sink, self._stats)
+        except (ComfytrickleError, aiohttp.ClientError, OSError) as error:
+            self._fail(m.Failed("sink", str(error), retryable=False))
+            await asyncio.Event().wait()  # the failure ends the stream, not this task's return
+
+    def _stage_failed(self, stage: str, error: Exception) -> None:
+        """From the stage's own thread, which is ending."""
+        match error:
+            case BadSource():
+                failed = m.Failed("source", str(error), retryable=False)
+            case InvalidWorkflow():
+                details = "; ".join(f"node {e.node_id}: {e.message}" for e in error.errors)
+                failed = m.Failed("workflow", f"{error} ({details})", retryable=False)
+            case NodeFailed():
+                failed = m.Failed("node", error.message, error.node_id, error.node_type, False)
+            case _:
+                text = f"{stage}: {type(error).__name__}: {error}"
+                failed = m.Failed("internal", text, retryable=False)
+        self._from_thread(self._fail, failed)
+
+    # --- the status pipe ----------------------------------------------------------------------
+
+    async def _commands(self) -> None:
+        while True:
+            message = await self._pipe.receive()
+            match message:
+                case None:
+                    # Nobody is left to ask for an end or to see one: go at once, whatever the
+                    # threads are doing. The device is free when the process is gone.
+                    log.error("the parent is gone: this worker ends")
+                    logging.shutdown()
+                    os._exit(EXIT_ORPHANED)
+                case m.Drain(reason=reason):
+                    self._drain(reason)
+                case m.UpdateParams():
+                    self._update(message)
+                case m.Ping():
+                    self._send_status()
+                case m.DumpStacks():
+                    dump_stacks()
+                case _:
+                    log.error("not for a stream: %s", type(message).__name__)
+
+    def _drain(self, reason: str) -> None:
+        if self._state is State.DRAINING:
+            return
+        log.info("draining: %s", reason)
+        self._reason = reason
+        self._send_status(State.DRAINING)
+        self._source_task.cancel()  # its end travels through the stages to the sink
+
+    def _update(self, params: m.UpdateParams) -> None:
+        if params.width and params.height:
+            self._resize[params.revision] = Resize(params.width, params.height)
+        self._engine.update(params)
+
+    def _params_answer(self, answer: m.ParamsApplied | m.ParamsRejected) -> None:
+        resize = self._resize.pop(answer.revision, None)
+        if resize is not None and isinstance(answer, m.ParamsApplied):
+            self._inbox.put_nowait(resize)
+        self._pipe.send(answer)
+
+    def _ready(self, load_s: float) -> None:
+        if self._state is State.LOADING:
+            self._state = State.READY
+        self._pipe.send(m.Ready(load_s=load_s, device_name=self._config.engine.device))
+        log.info("ready after %.3f s", load_s)
+
+    async def _report(self) -> None:
+        while True:
+            self._send_status()
+            await asyncio.sleep(m.STATUS_INTERVAL_S)
+
+    def _send_status(self, state: State | None = None) -> None:
+        if state is not None:
+            self._state = state
+        elif self._state is State.READY and self._stats.frames_out:
+            self._state = State.STREAMING
+        self._tell_source_error()
+        now = time.monotonic()
+        stats, received = self._stats, self._subscriber.counters
+        transport = self._sink.counters()
+        transport["transport_retries"] = transport.get("transport_retries", 0) + received.retries
+        transport["segments_in"] = received.segments
+        transport["segments_lost"] = received.segments_lost
+        size = self._decode.size
+        self._status_seq += 1
+        self._pipe.send(
+            m.Status(
+                seq=self._status_seq,
+                state=self._state,
+                counters=stats.counters(
+                    [self._decode.dropped(), self._slot.dropped(), self._engine.drops.snapshot()],
+                    transport,
+                ),
+                fps_in=stats.rate_in.per_second(now),
+                fps_out=stats.rate_out.per_second(now),
+                latency=stats.latency(),
+                width=size[0] if size else None,
+                height=size[1] if size else None,
+                revision=self._engine.revision,
+                rss=resident_bytes(),
+                input_age_s=stats.rate_in.age(now),
+                output_age_s=stats.rate_out.age(now),
+                source=self._subscriber.state,
+                sink=self._sink.state,
+                detail={
+                    **self._engine.detail,
+                    "codec_in": self._decode.codec,
+                    "encoder": self._encode.encoder_name,
+                },
+            )
+        )
+
+    def _tell_source_error(self) -> None:
+        """A source that cannot be reached is retried; people want to know why nothing comes."""
+        error = self._subscriber.last_error
+        if error and error != self._seen_source_error:
+            log.warning("source: %s", error)
+            self._pipe.send(m.Failed("source", error))
+        self._seen_source_error = error
