@@ -46,28 +46,41 @@ _ENVIRONMENT = {
 }
 
 
+# After a process has ended, how long the fork server may take to reap it and tell its exit code.
+_REAP_S = 2.0
+# multiprocess's exit code for a child whose fork server died: not a code of the child's.
+_FORK_SERVER_GONE = 255
+
+
 class ChildProcess:
     """A worker process as the operating system sees it. Owned by one Worker handle."""
 
-    def __init__(self, process: Any) -> None:
+    def __init__(self, process: Any, lifeline: socket.socket) -> None:
         self._process = process
+        self._lifeline = lifeline
         self.pid: int = process.pid
         # A descriptor for the process itself: a signal through it can never hit another process
-        # that got the same number.
+        # that got the same number, and it tells of the end also when the fork server is gone.
         try:
             self._pidfd: int | None = os.pidfd_open(self.pid)
         except ProcessLookupError:
-            self._pidfd = None  # gone already; the sentinel tells with which code
+            self._pidfd = None  # ended and reaped already
 
-    @property
-    def sentinel(self) -> int:
-        """A descriptor that becomes readable when the process has ended."""
-        return int(self._process.sentinel)
+    async def wait(self) -> int | None:
+        """Until the process has ended: its exit code (negative: the signal that ended it).
 
-    def exit_code(self) -> int | None:
-        """None while it runs; negative: the signal that ended it."""
+        None: the fork server died before it could tell.
+        """
+        if self._pidfd is not None:
+            await _readable(self._pidfd)
+        # The fork server reaps it and sends the code here, or has died, which ends the pipe.
+        sentinel = int(self._process.sentinel)
+        try:
+            await asyncio.wait_for(_readable(sentinel), _REAP_S)
+        except asyncio.TimeoutError:
+            return None
         code = self._process.exitcode
-        return None if code is None else int(code)
+        return None if code in (None, _FORK_SERVER_GONE) else int(code)
 
     def signal(self, number: signal.Signals) -> None:
         """To the process alone; nothing happens when it has ended."""
@@ -87,11 +100,23 @@ class ChildProcess:
 
     def close(self) -> None:
         """After it ended: release descriptors."""
+        self._lifeline.close()
         if self._pidfd is not None:
             os.close(self._pidfd)
             self._pidfd = None
         self._process.join(0)
         self._process.close()
+
+
+async def _readable(descriptor: int) -> None:
+    """Until ``descriptor`` can be read, or has ended."""
+    loop = asyncio.get_running_loop()
+    event = asyncio.Event()
+    loop.add_reader(descriptor, event.set)
+    try:
+        await event.wait()
+    finally:
+        loop.remove_reader(descriptor)
 
 
 class Launcher:
@@ -131,10 +156,17 @@ class Launcher:
             sock.close()
 
     def _launch(self, sock: socket.socket, launch_json: bytes) -> ChildProcess:
-        process = self._context.Process(target=entry.main, args=(sock, launch_json))
-        with _environment():  # in case the fork server has to be started for this one
-            process.start()
-        return ChildProcess(process)
+        ours, theirs = socket.socketpair()
+        try:
+            process = self._context.Process(target=entry.main, args=(sock, theirs, launch_json))
+            with _environment():  # in case the fork server has to be started for this one
+                process.start()
+            return ChildProcess(process, ours)
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
 
     async def _call(self, function: Any, *args: Any) -> Any:
         if self._closed:

@@ -264,14 +264,7 @@ class Worker:
     # --- its end ------------------------------------------------------------------------------
 
     async def _watch(self, process: ChildProcess) -> None:
-        loop = asyncio.get_running_loop()
-        ended = asyncio.Event()
-        loop.add_reader(process.sentinel, ended.set)
-        try:
-            await ended.wait()
-        finally:
-            loop.remove_reader(process.sentinel)
-        code = process.exit_code()
+        code = await process.wait()
         process.kill_group()  # what it forked has no owner any more
         if self._reading is not None:
             await asyncio.wait([self._reading], timeout=_LAST_WORDS_S)

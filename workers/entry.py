@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import faulthandler
+import fcntl
 import importlib
 import os
 import signal
@@ -20,11 +21,17 @@ from comfytrickle.logs import open_worker_log
 from comfytrickle.messages import Launch
 
 
-def main(sock: socket.socket, launch_json: bytes) -> None:
+# fcntl.F_SETSIG of Linux (fcntl(2)); Python names it only from 3.11 on some builds.
+_F_SETSIG = 10
+
+
+def main(sock: socket.socket, lifeline: socket.socket, launch_json: bytes) -> None:
     """Serve what the parent configures over ``sock``; the process ends when this returns.
 
+    ``lifeline``: a socket on which nothing is ever sent and whose other end the parent alone holds.
     ``launch_json`` is an encoded :class:`comfytrickle.messages.Launch`.
     """
+    _die_with(lifeline)
     launch = msgspec.json.decode(launch_json, type=Launch)
     # A group of its own: the parent can end it with all it forked, and a Ctrl-C at the terminal
     # goes to the parent alone, which then drains us.
@@ -40,3 +47,22 @@ def main(sock: socket.socket, launch_json: bytes) -> None:
     # By name, so that importing this module does not import torch and av.
     serve = importlib.import_module("workers.session").serve
     sys.exit(asyncio.run(serve(sock, launch)))
+
+
+def _die_with(lifeline: socket.socket) -> None:
+    """Have the kernel end this process when the other end of ``lifeline`` closes.
+
+    The loop sees the end of the status pipe too, but not while a node holds the GIL; and the usual
+    PR_SET_PDEATHSIG would watch the fork server. ``lifeline`` has to stay open.
+    """
+    fcntl.fcntl(lifeline, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(lifeline, _F_SETSIG, signal.SIGKILL)
+    lifeline.setblocking(False)
+    flags = fcntl.fcntl(lifeline, fcntl.F_GETFL)
+    fcntl.fcntl(lifeline, fcntl.F_SETFL, flags | os.O_ASYNC)
+    try:
+        gone = lifeline.recv(1) == b""
+    except BlockingIOError:
+        return  # nothing to read: the parent lives
+    if gone:  # it died before the signal was armed
+        os._exit(1)

@@ -27,7 +27,7 @@ class Baseline:
             processes=frozenset(p.pid for p in psutil.Process().children(recursive=True)),
             threads=frozenset(t.ident for t in threading.enumerate() if t.ident),
             descriptors=frozenset(_descriptors()),
-            shared_memory=frozenset(os.listdir("/dev/shm")),
+            shared_memory=frozenset(p.name for p in Path("/dev/shm").iterdir()),
         )
 
 
@@ -35,7 +35,7 @@ def _descriptors() -> list[tuple[str, str]]:
     out = []
     for entry in Path("/proc/self/fd").iterdir():
         try:
-            out.append((entry.name, os.readlink(entry)))
+            out.append((entry.name, str(entry.readlink())))
         except FileNotFoundError:
             pass  # the descriptor of this very listing
     return out
