@@ -1,0 +1,138 @@
+"""Workflows as people export them, made into live ones; and one frame in, one frame out.
+
+- A primary input is a LoadTensor or a PrimaryInputLoadImage; there must be exactly one. Where
+  there is none, a lone LoadImage is taken for it.
+- Images loaded from files also give a mask. A video frame has no alpha, and for an image without
+  alpha ComfyUI's LoadImage gives a black mask of 64x64: a SolidMask takes that place.
+- The output is the one SaveTensor; without it the one SaveImage; without it the one
+  PreviewImage. Two of the same rank are an error, never a guess. The lower ranks are looks at
+  intermediate results and are taken out (a SaveImage would write a file for every frame).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from comfytrickle.errors import NodeError
+from comfytrickle.workflow.model import LOAD_TENSOR, SAVE_TENSOR, Node
+
+PRIMARY_INPUT = "PrimaryInputLoadImage"
+LOAD_IMAGE = "LoadImage"
+_OUTPUT_RANKS = (SAVE_TENSOR, "SaveImage", "PreviewImage")
+_MASK_SIZE = 64
+
+
+def convert(
+    nodes: dict[str, Node], complete: bool
+) -> tuple[dict[str, Node], list[str], list[NodeError]]:
+    """``(nodes, converted, errors)``. ``complete`` is False when some nodes could not be read: a
+    missing input or output is then not reported, since it may be among them."""
+    converted: list[str] = []
+    errors: list[NodeError] = []
+    nodes = dict(nodes)
+    _convert_input(nodes, complete, converted, errors)
+    _convert_output(nodes, complete, converted, errors)
+    return nodes, converted, errors
+
+
+def _convert_input(
+    nodes: dict[str, Node], complete: bool, converted: list[str], errors: list[NodeError]
+) -> None:
+    found = _of_types(nodes, LOAD_TENSOR, PRIMARY_INPUT)
+    if len(found) > 1:
+        errors.extend(
+            _ambiguous("multiple_inputs", "more than one primary input", found, "frame goes in")
+        )
+        return
+    if not found:
+        found = _of_types(nodes, LOAD_IMAGE)
+        if len(found) > 1:
+            errors.extend(
+                _ambiguous(
+                    "ambiguous_inputs",
+                    "several LoadImage nodes and no primary input",
+                    found,
+                    f"frame goes in (make that one a {LOAD_TENSOR})",
+                )
+            )
+            return
+    if not found:
+        if complete:
+            errors.append(
+                NodeError(
+                    "no_input",
+                    f"the workflow has no {LOAD_TENSOR} (nor a {PRIMARY_INPUT} or a LoadImage "
+                    "that could stand for it): no frame can go in",
+                )
+            )
+        return
+    node = found[0]
+    if node.class_type != LOAD_TENSOR:
+        nodes[node.id] = Node(node.id, LOAD_TENSOR, {}, node.title)
+        converted.append(f"{node.id}: {node.class_type} -> {LOAD_TENSOR}")
+        _give_mask(nodes, node, converted)
+
+
+def _give_mask(nodes: dict[str, Node], image: Node, converted: list[str]) -> None:
+    """Lead the links to the second output of what was a LoadImage to a black mask."""
+    users = [
+        (node, name)
+        for node in nodes.values()
+        for name, value in node.inputs.items()
+        if isinstance(value, list)
+        and len(value) == 2
+        and [str(value[0]), value[1]] == [image.id, 1]
+    ]
+    if not users:
+        return
+    mask_id = f"{image.id}.mask"
+    while mask_id in nodes:
+        mask_id += "_"
+    size = {"width": _MASK_SIZE, "height": _MASK_SIZE}
+    nodes[mask_id] = Node(mask_id, "SolidMask", {"value": 0.0, **size}, None)
+    for node, name in users:
+        current = nodes[node.id]
+        inputs: dict[str, Any] = {**current.inputs, name: [mask_id, 0]}
+        nodes[node.id] = Node(current.id, current.class_type, inputs, current.title)
+    converted.append(f"{image.id}: the mask of {image.class_type} -> SolidMask {mask_id} (black)")
+
+
+def _convert_output(
+    nodes: dict[str, Node], complete: bool, converted: list[str], errors: list[NodeError]
+) -> None:
+    ranked = [(name, _of_types(nodes, name)) for name in _OUTPUT_RANKS]
+    present = [(name, found) for name, found in ranked if found]
+    if not present:
+        if complete:
+            errors.append(
+                NodeError(
+                    "no_output",
+                    f"the workflow has no {SAVE_TENSOR} (nor a SaveImage or a PreviewImage that "
+                    "could stand for it): no frame can come out",
+                )
+            )
+        return
+    best, found = present[0]
+    if len(found) > 1:
+        message = f"more than one {best}"
+        errors.extend(_ambiguous("multiple_outputs", message, found, "frame comes out"))
+        return
+    output = found[0]
+    if best != SAVE_TENSOR:
+        inputs = {name: value for name, value in output.inputs.items() if name == "images"}
+        nodes[output.id] = Node(output.id, SAVE_TENSOR, inputs, output.title)
+        converted.append(f"{output.id}: {best} -> {SAVE_TENSOR}")
+    for name, others in present[1:]:
+        for other in others:
+            del nodes[other.id]
+            converted.append(f"{other.id}: {name} removed, the output is {output.id}")
+
+
+def _of_types(nodes: dict[str, Node], *names: str) -> list[Node]:
+    return [node for node in nodes.values() if node.class_type in names]
+
+
+def _ambiguous(type_: str, what: str, found: list[Node], where: str) -> list[NodeError]:
+    ids = ", ".join(node.id for node in found)
+    message = f"{what} (nodes {ids}); keep one, where the {where}"
+    return [NodeError(type_, message, node.id, node.class_type) for node in found]

@@ -1,0 +1,118 @@
+"""The one way in: from what a caller sent to a Workflow, or to every error found in it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from types import MappingProxyType
+from typing import Any
+
+from comfytrickle.errors import InvalidInput, InvalidWorkflow, NodeError
+from comfytrickle.workflow.convert import convert
+from comfytrickle.workflow.document import read_document, too_large
+from comfytrickle.workflow.graph import find_cycles, topological_order
+from comfytrickle.workflow.model import (
+    MAX_BYTES,
+    MAX_NODES,
+    STREAM_INPUTS,
+    STREAM_OUTPUTS,
+    Link,
+    Node,
+    Workflow,
+    is_link,
+)
+from comfytrickle.workflow.shape import link_errors, output_index, read_nodes
+
+_SHOWN_IN_CYCLE = 12
+
+
+def parse_prompt(value: object, field: str = "params.prompt") -> Workflow:
+    """Read, convert and check the shape of a workflow. Parsing ``to_api()`` of the result again
+    gives the same workflow.
+
+    ``value``: an API-format graph (dict), a JSON string of one, a list with exactly one of
+    either, ComfyUI's ``{"prompt": graph}``; None and "" mean the default pass-through.
+    Raises InvalidInput when it is none of these or too large, InvalidWorkflow with all shape
+    errors otherwise. ``field`` names the value in messages.
+    """
+    document = read_document(value, field)
+    if not document:
+        raise InvalidInput(field, "the workflow has no nodes")
+    if len(document) > MAX_NODES:
+        raise InvalidInput(
+            field, f"the workflow has {len(document)} nodes; at most {MAX_NODES} are allowed"
+        )
+    nodes, errors = read_nodes(document)
+    malformed = {str(key) for key in document} - nodes.keys()
+    nodes, converted, found = convert(nodes, complete=not malformed)
+    errors += found
+    found = link_errors(nodes, nodes.keys() | malformed)
+    errors += found
+    broken = {(error.node_id, error.input_name) for error in found}
+    links, nodes = _links(nodes, broken)
+    edges = [(k.source, k.target) for k in links if k.source in nodes]
+    order = topological_order(list(nodes), edges)
+    if len(order) < len(nodes):
+        errors += [_cycle_error(cycle, nodes) for cycle in find_cycles(list(nodes), edges)]
+    if errors:
+        raise InvalidWorkflow(_summary(errors), errors, field)
+    return Workflow(
+        nodes=MappingProxyType(nodes),
+        links=tuple(links),
+        order=tuple(order),
+        input_ids=tuple(i for i, n in nodes.items() if n.class_type in STREAM_INPUTS),
+        output_ids=tuple(i for i, n in nodes.items() if n.class_type in STREAM_OUTPUTS),
+        digest=_digest(nodes, field),
+        converted=tuple(converted),
+    )
+
+
+def _links(
+    nodes: dict[str, Node], broken: set[tuple[str | None, str | None]]
+) -> tuple[list[Link], dict[str, Node]]:
+    """All sound links, and the nodes with their links in normal form: ``[str, int]``."""
+    links: list[Link] = []
+    normal: dict[str, Node] = {}
+    for node in nodes.values():
+        inputs: dict[str, Any] = {}
+        for name, value in node.inputs.items():
+            if is_link(value) and (node.id, name) not in broken:
+                link = Link(str(value[0]), output_index(value[1]) or 0, node.id, name)
+                links.append(link)
+                value = [link.source, link.output]
+            inputs[name] = value
+        normal[node.id] = Node(node.id, node.class_type, inputs, node.title)
+    return links, normal
+
+
+def _cycle_error(cycle: list[str], nodes: dict[str, Node]) -> NodeError:
+    shown = [f"{i} ({nodes[i].class_type})" for i in cycle[:_SHOWN_IN_CYCLE]]
+    if len(cycle) > _SHOWN_IN_CYCLE:
+        shown.append(f"... {len(cycle) - _SHOWN_IN_CYCLE} more")
+    way = " -> ".join([*shown, cycle[0]])
+    return NodeError(
+        "dependency_cycle",
+        f"the nodes depend on each other in a circle: {way}",
+        cycle[0],
+        nodes[cycle[0]].class_type,
+        details=", ".join(cycle),
+    )
+
+
+def _summary(errors: list[NodeError]) -> str:
+    first = errors[0]
+    where = f"node {first.node_id}: " if first.node_id is not None else ""
+    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    return f"the workflow cannot run: {where}{first.message}{more}"
+
+
+def _digest(nodes: dict[str, Node], field: str) -> str:
+    graph = {n.id: {"class_type": n.class_type, "inputs": n.inputs} for n in nodes.values()}
+    text = json.dumps(graph, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    canonical = text.encode()
+    if len(canonical) > MAX_BYTES:
+        raise too_large(field)
+    return hashlib.sha256(canonical).hexdigest()
+
+
+DEFAULT_WORKFLOW = parse_prompt(None)
