@@ -151,7 +151,8 @@ class Launcher:
     async def launch(self, sock: socket.socket, launch: Launch) -> ChildProcess:
         """Fork a worker. ``sock`` is its end of the status pipe; closed here in any case."""
         try:
-            return await self._call(self._launch, sock, msgspec.json.encode(launch))
+            child: ChildProcess = await self._call(self._launch, sock, msgspec.json.encode(launch))
+            return child
         finally:
             sock.close()
 

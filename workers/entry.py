@@ -20,7 +20,6 @@ import msgspec
 from comfytrickle.logs import open_worker_log
 from comfytrickle.messages import Launch
 
-
 # fcntl.F_SETSIG of Linux (fcntl(2)); Python names it only from 3.11 on some builds.
 _F_SETSIG = 10
 

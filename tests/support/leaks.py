@@ -12,6 +12,22 @@ from pathlib import Path
 import psutil
 
 
+# Processes that a fixture of a wider scope owns; it checks by itself that they leave nothing.
+shared: set[int] = set()
+
+
+def _family() -> frozenset[int]:
+    mine = psutil.Process()
+    pids = {p.pid for p in mine.children(recursive=True)}
+    for pid in shared:
+        pids.discard(pid)
+        try:
+            pids -= {p.pid for p in psutil.Process(pid).children(recursive=True)}
+        except psutil.NoSuchProcess:
+            pass  # a test has killed it; its fixture knows
+    return frozenset(pids)
+
+
 @dataclass(frozen=True)
 class Baseline:
     """Processes below us, our threads, our descriptors, and the machine's shared memory."""
@@ -24,7 +40,7 @@ class Baseline:
     @classmethod
     def take(cls) -> Baseline:
         return cls(
-            processes=frozenset(p.pid for p in psutil.Process().children(recursive=True)),
+            processes=_family(),
             threads=frozenset(t.ident for t in threading.enumerate() if t.ident),
             descriptors=frozenset(_descriptors()),
             shared_memory=frozenset(p.name for p in Path("/dev/shm").iterdir()),
