@@ -1,0 +1,27 @@
+"""The HTTP application: every route of the tree, its middlewares and limits."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from control_plane import routes_service, routes_streams, routes_workflow
+from control_plane.answers import errors_as_json, require_token
+from control_plane.service import Service
+from control_plane.web_keys import SERVICE
+
+MAX_BODY = 8 * 1024 * 1024
+ROOTS = ("", "/api")  # the same tree twice: some callers have a prefix built in
+
+
+def build_app(service: Service) -> web.Application:
+    middlewares = [errors_as_json]
+    if service.settings.auth_token is not None:
+        middlewares.append(require_token(service.settings.auth_token))
+    app = web.Application(middlewares=middlewares, client_max_size=MAX_BODY)
+    app[SERVICE] = service
+    for routes in (routes_streams.ROUTES, routes_workflow.ROUTES, routes_service.ROUTES):
+        for method, path, handler in routes:
+            for root in ROOTS:
+                for ending in ("", "/"):
+                    app.router.add_route(method, root + path + ending, handler)
+    return app

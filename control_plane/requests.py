@@ -1,0 +1,202 @@
+"""What a caller asks for, in canonical form. Pure.
+
+Reads the bodies of every family of callers: their names for the same thing, their ways to leave
+something out. Unknown keys are no error: they are returned by name in ``ignored``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from comfytrickle.errors import InvalidInput
+from comfytrickle.messages import EncodeConfig, EngineConfig, StreamConfig
+from comfytrickle.workflow.model import Workflow
+from comfytrickle.workflow.parse import parse_prompt
+from control_plane import bodies
+
+SIZE_MIN, SIZE_MAX = 16, 4096
+FRAMERATE_MIN, FRAMERATE_MAX = 0.1, 240.0
+DROPS = ("latest", "never")
+PRESETS = (
+    "ultrafast",
+    "superfast",
+    "veryfast",
+    "faster",
+    "fast",
+    "medium",
+    "slow",
+    "slower",
+    "veryslow",
+)
+BITRATE_MIN, BITRATE_MAX = 10_000, 200_000_000  # bits per second
+GOP_MIN, GOP_MAX = 0.1, 10.0  # seconds
+
+URL_KEYS = ("subscribe_url", "publish_url", "control_url", "events_url", "data_url")
+PROMPT_KEYS = ("prompt", "prompts")
+PARAM_KEYS = (*PROMPT_KEYS, "width", "height", "max_framerate", "drop", "encode")
+ENCODE_KEYS = ("preset", "bitrate", "crf", "gop_s")
+
+
+class StartRequest(msgspec.Struct, frozen=True):
+    """A start, checked. ``stream_id`` None: the caller gave none."""
+
+    stream_id: str | None
+    workflow: dict[str, Any]
+    converted: list[str]  # in words, what was converted in it
+    urls: dict[str, str | None]
+    width: int | None
+    height: int | None
+    max_framerate: float | None
+    drop: str
+    encode: EncodeConfig
+    ignored: list[str]
+
+    def config(self, stream_id: str, engine: EngineConfig, verify_tls: bool) -> StreamConfig:
+        """Without a device yet: ``engine`` is replaced when a slot was found."""
+        return StreamConfig(
+            stream_id=stream_id,
+            workflow=self.workflow,
+            width=self.width,
+            height=self.height,
+            max_framerate=self.max_framerate,
+            drop=self.drop,
+            encode=self.encode,
+            engine=engine,
+            verify_tls=verify_tls,
+            subscribe_url=self.urls["subscribe_url"],
+            publish_url=self.urls["publish_url"],
+            control_url=self.urls["control_url"],
+            events_url=self.urls["events_url"],
+            data_url=self.urls["data_url"],
+        )
+
+
+class ParamsRequest(msgspec.Struct, frozen=True):
+    """A change of a live stream, checked. None leaves a thing as it is."""
+
+    workflow: dict[str, Any] | None = None
+    width: int | None = None
+    height: int | None = None
+    max_framerate: float | None = None
+    drop: str | None = None  # these two are fixed at the start: accepted when they
+    encode: EncodeConfig | None = None  # change nothing
+    ignored: list[str] = []
+
+    @property
+    def changes_frames(self) -> bool:
+        return self.workflow is not None or self.width is not None or self.max_framerate is not None
+
+
+def read_start(body: Mapping[str, Any], header_id: str | None = None) -> StartRequest:
+    """Raises InvalidInput, InvalidWorkflow."""
+    stream_id = bodies.stream_id(header=header_id, body=body)
+    urls = {key: bodies.url(body, key) for key in URL_KEYS}
+    for key in ("subscribe_url", "publish_url"):
+        if urls[key] is None:
+            raise InvalidInput(key, "is needed: an http or https URL")
+    params = bodies.nested_object(body, "params")
+    width, height = _size(params, "params.")
+    workflow = _workflow(params, "params.")
+    known = (*URL_KEYS, *bodies.ID_KEYS, "params")
+    return StartRequest(
+        stream_id=stream_id,
+        workflow=workflow.to_api(),
+        converted=list(workflow.converted),
+        urls=urls,
+        width=width,
+        height=height,
+        max_framerate=_framerate(params, "params."),
+        drop=bodies.one_of(params, "drop", DROPS, "params.") or "latest",
+        encode=_encode(params, "params.") or EncodeConfig(),
+        ignored=[key for key in body if key not in known] + _unknown_params(params, "params."),
+    )
+
+
+def read_params(body: Mapping[str, Any]) -> ParamsRequest:
+    """A body either flat or nested under ``params``. Raises InvalidInput, InvalidWorkflow."""
+    where = "params." if "params" in body else ""
+    params = bodies.nested_object(body, "params") if where else dict(body)
+    width, height = _size(params, where)
+    beside = (*bodies.ID_KEYS, *URL_KEYS, "params")  # callers repeat their whole start request
+    ignored = [key for key in body if key not in beside] if where else []
+    if not where:
+        params = {key: value for key, value in params.items() if key not in beside}
+    given = any(params.get(key) not in (None, "") for key in PROMPT_KEYS)
+    return ParamsRequest(
+        workflow=_workflow(params, where).to_api() if given else None,
+        width=width,
+        height=height,
+        max_framerate=_framerate(params, where),
+        drop=bodies.one_of(params, "drop", DROPS, where),
+        encode=_encode(params, where),
+        ignored=ignored + _unknown_params(params, where),
+    )
+
+
+def read_workflow(body: Mapping[str, Any]) -> Workflow:
+    """The workflow to validate: under prompt, prompts or workflow, flat or in params; or the
+    body itself is the workflow. Raises InvalidInput, InvalidWorkflow."""
+    for where, holder in (("", body), ("params.", body.get("params"))):
+        if not isinstance(holder, Mapping):
+            continue
+        for key in (*PROMPT_KEYS, "workflow"):
+            value = holder.get(key)
+            is_node = isinstance(value, Mapping) and "class_type" in value
+            if key in holder and not is_node:  # a node may be called so
+                return parse_prompt(value, where + key)
+    if not body:
+        raise InvalidInput("prompt", "is missing")
+    return parse_prompt(dict(body), "")
+
+
+def _workflow(params: Mapping[str, Any], where: str) -> Workflow:
+    given = [key for key in PROMPT_KEYS if params.get(key) not in (None, "")]
+    if len(given) == 2 and params["prompt"] != params["prompts"]:
+        raise InvalidInput(where + "prompts", "prompt and prompts are both given, and differ")
+    key = given[0] if given else PROMPT_KEYS[0]
+    return parse_prompt(params.get(key), where + key)
+
+
+def _size(params: Mapping[str, Any], where: str) -> tuple[int | None, int | None]:
+    width, height = (
+        bodies.integer(params, key, SIZE_MIN, SIZE_MAX, where) for key in ("width", "height")
+    )
+    for key, value in (("width", width), ("height", height)):
+        if value is not None and value % 2:
+            raise InvalidInput(where + key, f"must be even (4:2:0 video), not {value}")
+    if (width is None) != (height is None):
+        missing = "width" if width is None else "height"
+        raise InvalidInput(where + missing, "give both width and height, or none")
+    return width, height
+
+
+def _framerate(params: Mapping[str, Any], where: str) -> float | None:
+    value = bodies.real(params, "max_framerate", FRAMERATE_MIN, FRAMERATE_MAX, where)
+    return None if value is None else float(value)
+
+
+def _encode(params: Mapping[str, Any], where: str) -> EncodeConfig | None:
+    if params.get("encode") in (None, ""):
+        return None
+    values = bodies.nested_object(params, "encode", where)
+    where += "encode."
+    default = EncodeConfig()
+    crf = bodies.real(values, "crf", 0, 51, where)
+    gop = bodies.real(values, "gop_s", GOP_MIN, GOP_MAX, where)
+    return EncodeConfig(
+        preset=bodies.one_of(values, "preset", PRESETS, where) or default.preset,
+        bitrate=bodies.integer(values, "bitrate", BITRATE_MIN, BITRATE_MAX, where),
+        crf=default.crf if crf is None else float(crf),
+        gop_s=default.gop_s if gop is None else float(gop),
+    )
+
+
+def _unknown_params(params: Mapping[str, Any], where: str) -> list[str]:
+    names = [where + key for key in params if key not in PARAM_KEYS]
+    encode = params.get("encode")
+    if isinstance(encode, Mapping):
+        names += [f"{where}encode.{key}" for key in encode if key not in ENCODE_KEYS]
+    return names

@@ -1,0 +1,75 @@
+"""/health, /ready, /version: about the control plane itself. None of them waits for anything."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from aiohttp import web
+
+from comfytrickle import __version__
+from comfytrickle.states import Health
+from control_plane.answers import json_answer
+from control_plane.reports import health as stream_health
+from control_plane.service import Service
+from control_plane.web_keys import Route, service_of
+
+PIPELINE = "live-video-to-video"
+MODEL_ID = "comfyui"
+
+
+def service_word(service: Service) -> str:
+    """LOADING until starts can succeed, ERROR when they cannot, then OK with streams running
+    and IDLE without. One stream's trouble is told on its own status: it says nothing of the
+    others, and a refused request changes nothing here."""
+    if service.boot_error is not None or service.inspector.last_error is not None:
+        return "ERROR"
+    if not (service.booted and service.inspector.ready):
+        return "LOADING"
+    return "OK" if service.streams.active() else "IDLE"
+
+
+async def health(request: web.Request) -> web.Response:
+    service = service_of(request)
+    inventory = service.inventory
+    by_health: dict[str, int] = {word.value: 0 for word in Health}
+    for stream in service.streams.active():
+        by_health[stream_health(stream.facts()).value] += 1
+    used = inventory.used()
+    body: dict[str, Any] = {
+        "status": service_word(service),
+        "reason": service.not_ready(),
+        "version": __version__,
+        "uptime_s": round(time.time() - service.started_at, 3),
+        "draining": service.streams.draining,
+        "streams": {k: v for k, v in by_health.items() if v},
+        "slots": {"total": inventory.total, "free": inventory.free},
+        "devices": [
+            {"id": d.id, "name": d.name, "slots": d.slots, "used": used.get(d.id, 0)}
+            for d in inventory.devices
+        ],
+        "inspector": {
+            "ready": service.inspector.ready,
+            "pid": service.inspector.pid,
+            "restarts": service.inspector.restarts,
+        },
+    }
+    return json_answer(body)
+
+
+async def ready(request: web.Request) -> web.Response:
+    reason = service_of(request).not_ready()
+    if reason is None:
+        return json_answer({"ready": True})
+    return json_answer({"ready": False, "reason": reason}, 503, {"Retry-After": "1"})
+
+
+async def version(_request: web.Request) -> web.Response:
+    return json_answer({"pipeline": PIPELINE, "model_id": MODEL_ID, "version": __version__})
+
+
+ROUTES: list[Route] = [
+    ("GET", "/health", health),
+    ("GET", "/ready", ready),
+    ("GET", "/version", version),
+]

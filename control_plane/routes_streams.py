@@ -1,0 +1,175 @@
+"""The calls about streams: start, stop, status, list, params, logs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from typing import Any
+
+from aiohttp import web
+
+from comfytrickle.errors import ComfytrickleError, InvalidInput
+from control_plane import bodies, logfiles, requests
+from control_plane.answers import json_answer
+from control_plane.reports import stream_report
+from control_plane.stream import Stream
+from control_plane.web_keys import Route, service_of
+
+log = logging.getLogger(__name__)
+
+DEFAULT_TAIL = 200  # lines
+FOLLOW_EVERY_S = 0.25  # how often a followed log is looked at
+
+
+async def start(request: web.Request) -> web.Response:
+    service = service_of(request)
+    body = bodies.decode_object(await request.read())
+    asked = requests.read_start(body, request.headers.get("X-Stream-Id"))
+    stream_id = asked.stream_id or f"stream-{secrets.token_hex(6)}"
+    if asked.ignored:
+        log.info("stream %s: ignored in its start: %s", stream_id, ", ".join(asked.ignored))
+    config = asked.config(stream_id, service.engine, service.settings.verify_tls)
+    stream, is_new = await service.streams.start(config)
+    return json_answer(
+        {
+            "status": "success",
+            "message": "stream started" if is_new else "stream runs already",
+            "request_id": stream.id,
+            "config": {
+                **{key: getattr(stream.config, key) for key in requests.URL_KEYS},
+                "width": stream.config.width,
+                "height": stream.config.height,
+            },
+            "state": stream.state.value,
+            "current_state": stream.state.value,
+            "device": stream.device.id if stream.device is not None else None,
+            "pid": stream.worker.pid if stream.worker is not None else None,
+            "converted": asked.converted,
+            "ignored": asked.ignored,
+        }
+    )
+
+
+async def stop(request: web.Request) -> web.Response:
+    stream = _named_stream(request, await _any_body(request))
+    over = stream.finished.is_set()
+    await service_of(request).streams.stop(stream)
+    return json_answer(
+        {
+            "status": "success",
+            "message": "stream had ended already" if over else "stream stopped",
+            "request_id": stream.id,
+            "state": stream.state.value,
+        }
+    )
+
+
+async def params(request: web.Request) -> web.Response:
+    body = bodies.decode_object(await request.read())
+    stream = _named_stream(request, body)
+    change = requests.read_params(body)
+    if change.ignored:
+        log.info("stream %s: ignored in its params: %s", stream.id, ", ".join(change.ignored))
+    revision = await service_of(request).streams.update(stream, change)
+    return json_answer(
+        {
+            "status": "success",
+            "message": "params applied" if change.changes_frames else "nothing to change",
+            "request_id": stream.id,
+            "revision": revision,
+            "ignored": change.ignored,
+        }
+    )
+
+
+async def status(request: web.Request) -> web.Response:
+    return json_answer(stream_report(_named_stream(request, {}).facts()))
+
+
+async def list_streams(request: web.Request) -> web.Response:
+    """The active ones; with ``?all=1`` also those that ended lately."""
+    streams = service_of(request).streams
+    chosen = streams.active()
+    if _flag(request, "all"):
+        chosen = [*streams.finished(), *chosen]  # an id that runs again: the running one wins
+    reports = {stream.id: stream_report(stream.facts()) for stream in chosen}
+    return json_answer({"streams": reports, "count": len(reports)})
+
+
+async def logs(request: web.Request) -> web.StreamResponse:
+    """``?tail=N`` lines as text; ``&follow=1`` goes on until the stream or the caller ends."""
+    stream = _named_stream(request, {})
+    lines = bodies.integer(request.query, "tail", 0, logfiles.MAX_LINES, "")
+    path = service_of(request).logs.stream(stream.id)
+    text, end = await asyncio.to_thread(
+        logfiles.tail_and_end, path, DEFAULT_TAIL if lines is None else lines
+    )
+    if not _flag(request, "follow"):
+        return web.Response(text=text, content_type="text/plain", charset="utf-8")
+    answer = web.StreamResponse(headers={"Content-Type": "text/plain; charset=utf-8"})
+    await answer.prepare(request)
+    try:
+        await answer.write(text.encode())
+        await _follow(answer, logfiles.Follower(path, end), stream, service_of(request).closing)
+        await answer.write_eof()
+    except ConnectionError:
+        pass  # the caller has seen enough
+    return answer
+
+
+async def _follow(
+    answer: web.StreamResponse,
+    follower: logfiles.Follower,
+    stream: Stream,
+    closing: asyncio.Event,
+) -> None:
+    while True:
+        over = stream.finished.is_set() or closing.is_set()  # before the read: nothing is missed
+        data = await asyncio.to_thread(follower.read)
+        if data:
+            await answer.write(data)
+        elif over:
+            return
+        else:
+            try:
+                await asyncio.wait_for(stream.finished.wait(), FOLLOW_EVERY_S)
+            except asyncio.TimeoutError:
+                pass  # time to look again
+
+
+def _named_stream(request: web.Request, body: dict[str, Any]) -> Stream:
+    """By path, header or body; without any id, the only active one. Raises NotFound, Conflict."""
+    stream_id = bodies.stream_id(
+        request.match_info.get("request_id"), request.headers.get("X-Stream-Id"), body
+    )
+    streams = service_of(request).streams
+    return streams.only() if stream_id is None else streams.get(stream_id)
+
+
+async def _any_body(request: web.Request) -> dict[str, Any]:
+    """A stop may carry anything: an object is looked at for an id, all else is ignored."""
+    try:
+        return bodies.decode_object(await request.read())
+    except (ComfytrickleError, web.HTTPRequestEntityTooLarge):
+        return {}
+
+
+def _flag(request: web.Request, name: str) -> bool:
+    value = request.query.get(name, "").lower()
+    if value not in ("", "0", "1", "true", "false"):
+        raise InvalidInput(name, f"must be 0 or 1, not {value[:40]!r}")
+    return value in ("1", "true")
+
+
+ROUTES: list[Route] = [
+    ("POST", "/stream/start", start),
+    ("POST", "/stream/stop", stop),
+    ("POST", "/stream/params", params),
+    ("GET", "/stream/status", status),
+    ("GET", "/streams", list_streams),
+    ("POST", "/stream/{request_id}/stop", stop),
+    ("POST", "/stream/{request_id}/params", params),
+    ("GET", "/stream/{request_id}/status", status),
+    ("GET", "/stream/{request_id}/logs", logs),
+]

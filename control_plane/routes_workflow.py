@@ -1,0 +1,62 @@
+"""/nodes and /workflow/validate: what the engine has, and whether a workflow could run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiohttp import web
+
+from comfytrickle.errors import InvalidWorkflow
+from control_plane import bodies, requests
+from control_plane.answers import json_answer
+from control_plane.web_keys import Route, service_of
+
+
+async def nodes(request: web.Request) -> web.Response:
+    """ComfyUI's /object_info shape; packs that failed to load are named in a header's count and
+    listed by /nodes/failed."""
+    catalogue = await service_of(request).inspector.catalogue()
+    return json_answer(
+        catalogue.nodes, headers={"X-Failed-Packs": str(len(catalogue.failed_packs))}
+    )
+
+
+async def failed_packs(request: web.Request) -> web.Response:
+    catalogue = await service_of(request).inspector.catalogue()
+    return json_answer({"failed": catalogue.failed_packs, "count": len(catalogue.failed_packs)})
+
+
+async def validate(request: web.Request) -> web.Response:
+    """A dry run. A workflow that cannot run is a successful answer: ``valid`` is false."""
+    body = bodies.decode_object(await request.read())
+    try:
+        workflow = requests.read_workflow(body)
+        graph = workflow.to_api()
+        verdict = await service_of(request).inspector.check(graph)
+        if not verdict.valid:
+            raise InvalidWorkflow("the engine refuses it", verdict.errors, "")
+    except InvalidWorkflow as error:
+        return json_answer(
+            {
+                "valid": False,
+                "error": error.message,
+                "node_errors": error.node_errors(),
+                "converted": [],
+                "workflow": None,
+            }
+        )
+    answer: dict[str, Any] = {
+        "valid": True,
+        "node_errors": {},
+        "converted": list(workflow.converted),
+        "workflow": graph,
+        "detail": verdict.detail,
+    }
+    return json_answer(answer)
+
+
+ROUTES: list[Route] = [
+    ("GET", "/nodes", nodes),
+    ("GET", "/nodes/failed", failed_packs),
+    ("POST", "/workflow/validate", validate),
+]

@@ -1,0 +1,158 @@
+"""The parts of the control plane, put together, and the order in which they start and end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from comfytrickle.errors import WorkerError
+from comfytrickle.messages import (
+    ConfigureInspector,
+    ConfigureStream,
+    EngineConfig,
+    Launch,
+    ToParent,
+)
+from control_plane import devices
+from control_plane.gpus import list_gpus
+from control_plane.inspector import Inspector
+from control_plane.launcher import Launcher
+from control_plane.logfiles import LogDir
+from control_plane.settings import Settings
+from control_plane.streams import Streams
+from control_plane.worker import Budgets, Worker
+
+log = logging.getLogger(__name__)
+
+_LONGEST_BOOT_PAUSE_S = 30.0
+
+
+class Service:
+    """Owns the launcher, the inspector, the inventory and the streams. Serves no HTTP itself."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.started_at = time.time()
+        self.spec = devices.parse_spec(settings.devices)  # refused before anything is started
+        assert settings.log_dir is not None  # settings.load fills it in
+        self.logs = LogDir(Path(settings.log_dir), settings.keep_logs)
+        self.engine = EngineConfig(
+            kind=settings.engine,
+            node_paths=settings.nodes,
+            workspace=settings.workspace,
+            threads=settings.torch_threads,
+        )
+        self.launcher = Launcher()
+        self.inspector = Inspector(self._make_inspector, settings.question_timeout_s)
+        self.inventory = devices.Inventory(max_streams=settings.max_streams)
+        self.streams = Streams(
+            self._make_stream_worker,
+            self.inspector,
+            self.inventory,
+            self.logs,
+            log_level=settings.log_level,
+            keep_finished=settings.keep_finished,
+            keep_finished_s=settings.keep_finished_s,
+        )
+        self.booted = False
+        self.boot_error: str | None = None
+        self.closing = asyncio.Event()  # whoever streams an endless answer ends it then
+
+    async def boot(self) -> None:
+        """Find the devices, start the fork server, then the inspector. /health waits for none.
+
+        Raises InvalidInput when a named GPU is not there, pynvml.NVMLError when the driver is
+        broken, OSError when logs cannot be written.
+        """
+        self.logs.create()
+        found = await asyncio.to_thread(
+            devices.resolve,
+            self.spec,
+            list_gpus,
+            slots_per_gpu=self.settings.slots_per_gpu,
+            visible=os.environ.get("CUDA_VISIBLE_DEVICES"),
+            cpus=devices.usable_cpus(),
+        )
+        self.inventory.fill(found)
+        log.info(
+            "%d slots on %s", self.inventory.total, ", ".join(f"{d.id} ({d.name})" for d in found)
+        )
+        if self.settings.warm:
+            log.warning("--warm %d has no effect yet: there is no warm pool", self.settings.warm)
+        pause = 1.0
+        while True:
+            try:
+                await self.launcher.boot()
+                break
+            except WorkerError as error:
+                self.boot_error = str(error)
+                log.error("%s; next attempt in %g s", error, pause)
+                await asyncio.sleep(pause)
+                pause = min(_LONGEST_BOOT_PAUSE_S, pause * 2)
+        self.boot_error = None
+        self.booted = True
+        log.info("fork server ready after %.1f s", time.time() - self.started_at)
+        self.inspector.begin()
+
+    def not_ready(self) -> str | None:
+        """Why starts cannot succeed at this moment; None when they can."""
+        if self.streams.draining:
+            return "draining"
+        if not self.booted:
+            return self.boot_error or "the fork server is still loading"
+        if not self.inspector.ready:
+            return self.inspector.last_error or "the inspector is still loading"
+        return None
+
+    async def close(self, hurry: asyncio.Event) -> bool:
+        """Drain all streams within the budget, then end everything. ``hurry`` cuts it short.
+
+        False: some workers were left to end by themselves (they do when the pipe ends).
+        """
+        self.closing.set()
+        self.streams.draining = True
+        ending = asyncio.ensure_future(self._end_workers())
+        hurried = asyncio.ensure_future(hurry.wait())
+        await asyncio.wait(
+            [ending, hurried],
+            timeout=self.settings.drain_timeout_s,
+            return_when=asyncio.FIRST_COMPLETED,
+        )
+        hurried.cancel()
+        in_time = ending.done()
+        if in_time:
+            await ending
+        else:
+            log.warning("not all workers ended in time: they end when their pipe does")
+            ending.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await ending
+        await self.launcher.close()
+        return in_time
+
+    async def _end_workers(self) -> None:
+        await asyncio.gather(self.streams.drain(), self.inspector.close())
+
+    def _make_inspector(self) -> Worker:
+        """On no GPU: a check must not take memory from a stream."""
+        return Worker(
+            self.launcher,
+            Launch(
+                name="inspector",
+                log_path=str(self.logs.inspector),
+                env={"CUDA_VISIBLE_DEVICES": ""},
+                log_level=self.settings.log_level,
+            ),
+            ConfigureInspector(self.engine),
+            budgets=Budgets(call=self.settings.question_timeout_s + 10.0),
+        )
+
+    def _make_stream_worker(
+        self, launch: Launch, configure: ConfigureStream, on_message: Callable[[ToParent], None]
+    ) -> Worker:
+        return Worker(self.launcher, launch, configure, on_message=on_message)

@@ -1,0 +1,100 @@
+"""One stream: what was asked for, the worker that serves it, and what is known of both.
+
+A record without a will of its own: :mod:`control_plane.streams` starts, changes and ends it. The
+worker handle is replaced when a stream gets a new worker; all that outlives a worker stands here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+
+import msgspec
+
+from comfytrickle.messages import Counters, Status, StreamConfig, ToParent, UpdateParams
+from comfytrickle.states import State
+from control_plane.devices import Device
+from control_plane.reports import StreamFacts
+from control_plane.worker import Worker
+
+SAMPLE_EVERY_S = 1.0
+SAMPLES = 10  # so "lately" means the last ten seconds
+
+
+class Stream:
+    """Times are time.time() unless said otherwise."""
+
+    def __init__(self, config: StreamConfig) -> None:
+        self.requested = config  # as the caller asked: a repeat is compared with this
+        self.config = config  # as it runs: the last accepted params
+        self.device: Device | None = None
+        self.worker: Worker | None = None
+        self.created_at = time.time()
+        self.ended_at: float | None = None
+        self.starting: asyncio.Task[None] | None = None
+        self.watching: asyncio.Task[None] | None = None
+        self.stop_asked = False
+        self.finished = asyncio.Event()  # its slot is free again
+        self.update_lock = asyncio.Lock()
+        self.last_attempt = 0  # of a revision; refused ones are not used again
+        self.log_tail: str | None = None
+        self._samples: deque[tuple[float, Counters]] = deque(maxlen=SAMPLES)
+
+    @property
+    def id(self) -> str:
+        return self.config.stream_id
+
+    @property
+    def state(self) -> State:
+        if self.finished.is_set():
+            return State.EXITED
+        return self.worker.state if self.worker is not None else State.STARTING
+
+    @property
+    def ending(self) -> bool:
+        """It will not take new params, and its id is about to be free."""
+        return self.stop_asked or self.state.rank >= State.DRAINING.rank
+
+    def take_params(self, params: UpdateParams) -> None:
+        """They were applied: from here on, this is the configuration."""
+        given = {k: v for k, v in msgspec.structs.asdict(params).items() if v is not None}
+        self.config = msgspec.structs.replace(self.config, **given)
+
+    def on_message(self, message: ToParent) -> None:
+        """The worker's reports, as they come: remembers the counters of some seconds ago."""
+        if isinstance(message, Status):
+            now = time.monotonic()
+            if not self._samples or now - self._samples[-1][0] >= SAMPLE_EVERY_S:
+                self._samples.append((now, message.counters))
+
+    def facts(self) -> StreamFacts:
+        """Everything a report needs, at this moment."""
+        worker = self.worker
+        base = StreamFacts(
+            config=self.config,
+            device=self.device.id if self.device is not None else None,
+            state=self.state,
+            created_at=self.created_at,
+            now=time.time(),
+            ended_at=self.ended_at,
+            stop_asked=self.stop_asked,
+            earlier=self._samples[0][1] if self._samples else None,
+            log_tail=self.log_tail,
+        )
+        if worker is None:
+            return base
+        age = None if worker.status_at is None else time.monotonic() - worker.status_at
+        return StreamFacts(
+            **{
+                **vars(base),
+                "pid": worker.pid,
+                "ready_at": worker.ready_at,
+                "exit_cause": worker.exit_cause,
+                "exit_code": worker.exit_code,
+                "exit_signal": worker.exit_signal,
+                "status": worker.status,
+                "status_age_s": age,
+                "failures": tuple(worker.failures),
+            }
+        )
