@@ -11,7 +11,6 @@ from pathlib import Path
 
 import psutil
 
-
 # Processes that a fixture of a wider scope owns; it checks by itself that they leave nothing.
 shared: set[int] = set()
 
