@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 CLOCK = 90_000  # ticks per second of pts and dts
+PTS_MASK = (1 << 33) - 1  # pts and dts have 33 bits
 
 
 @dataclass(frozen=True, slots=True)
