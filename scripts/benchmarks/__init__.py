@@ -1,0 +1,1 @@
+"""Parts of scripts/bench.py. Floors and ours are measured on the same clip, in the same run."""
