@@ -52,7 +52,7 @@ class Inspector:
 
     @property
     def pid(self) -> int | None:
-        return self._worker.pid if self._worker is not None else None
+        return self._worker.pid if self._worker is not None and self.ready else None
 
     def begin(self) -> None:
         """Start keeping a worker alive, from now until close."""

@@ -111,7 +111,7 @@ async def logs(request: web.Request) -> web.StreamResponse:
     await answer.prepare(request)
     try:
         await answer.write(text.encode())
-        await _follow(answer, logfiles.Follower(path, end), stream, service_of(request).closing)
+        await _follow(request, answer, logfiles.Follower(path, end), stream)
         await answer.write_eof()
     except ConnectionError:
         pass  # the caller has seen enough
@@ -119,12 +119,13 @@ async def logs(request: web.Request) -> web.StreamResponse:
 
 
 async def _follow(
+    request: web.Request,
     answer: web.StreamResponse,
     follower: logfiles.Follower,
     stream: Stream,
-    closing: asyncio.Event,
 ) -> None:
-    while True:
+    closing = service_of(request).closing
+    while request.transport is not None:  # None: the caller has gone
         over = stream.finished.is_set() or closing.is_set()  # before the read: nothing is missed
         data = await asyncio.to_thread(follower.read)
         if data:

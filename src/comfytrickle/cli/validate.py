@@ -1,0 +1,29 @@
+"""``comfytrickle validate``."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from comfytrickle.cli import common, exits
+from comfytrickle.cli.client import Client
+
+
+def add_parser(subparsers: Any) -> None:
+    parser = common.add_command(
+        subparsers, "validate", "Check whether a workflow can run.", validate
+    )
+    parser.add_argument("file", metavar="FILE", help="a workflow in API format; - is stdin")
+
+
+def validate(args: argparse.Namespace, client: Client) -> int:
+    body = {"workflow": common.read_json_file(args.file)}
+    answer = client.call("POST", "/workflow/validate", body)
+    if args.json:
+        common.print_json(answer)
+    else:
+        print("valid" if answer["valid"] else f"not valid: {answer['error']}")
+        for line in answer.get("converted") or []:
+            print(f"  converted: {line}")
+        common.print_node_errors(answer.get("node_errors"))
+    return exits.OK if answer["valid"] else exits.REFUSED
