@@ -67,7 +67,7 @@ class Egress:
                 if self._push():
                     await self._drain()
                 elif self._position < len(segment.chunks):
-                    continue
+                    await asyncio.sleep(0)  # a long segment to a fast reader: let others run too
                 elif segment.closed:
                     return
                 else:

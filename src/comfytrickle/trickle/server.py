@@ -101,6 +101,16 @@ class TrickleServer:
             raise RuntimeError("the trickle server has not been started")
         return self._url
 
+    @property
+    def channels(self) -> int:
+        """How many channels there are."""
+        return len(self._store)
+
+    @property
+    def waiting(self) -> int:
+        """How many requests have moved no byte yet: waiting GETs and preconnected POSTs."""
+        return self._handlers.waiting
+
     async def close(self) -> None:
         """End all channels (waiting requests are told so), then the connections. Idempotent."""
         if self._runner is not None:

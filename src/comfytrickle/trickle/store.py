@@ -81,7 +81,7 @@ class Channel:
         if reset:
             for segment in self.segments():
                 if segment.seq < seq:
-                    segment.close()
+                    self._drop(segment)
         segment = self._find_for_write(seq)
         if not segment.closed:
             segment.writers += 1
@@ -160,10 +160,7 @@ class Channel:
         segment = self._at(seq)
         if segment is None:
             return False
-        if segment.is_preconnected or seq == self.next:
-            self._end(segment)
-        else:
-            segment.close()
+        self._drop(segment)
         return True
 
     def close(self) -> None:
@@ -172,6 +169,13 @@ class Channel:
         for segment in self.segments():
             if segment.is_preconnected:
                 self._end(segment)
+            segment.close()
+
+    def _drop(self, segment: Segment) -> None:
+        """Close one in the window; next does not stay at it, nor behind a preconnected one."""
+        if segment.is_preconnected or segment.seq == self.next:
+            self._end(segment)
+        else:
             segment.close()
 
     def _at(self, seq: int) -> Segment | None:
@@ -188,7 +192,7 @@ class Channel:
 
     def _end(self, segment: Segment) -> None:
         segment.close()
-        if not segment.size:
+        if not segment.size and self._at(segment.seq) is segment:
             self._advance(segment.seq + 1)
 
     def _advance(self, seq: int) -> None:
