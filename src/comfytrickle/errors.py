@@ -94,3 +94,20 @@ class WorkerError(ComfytrickleError):
 
 class ProtocolError(WorkerError):
     """What came over the status pipe is not a message of ours; the pipe cannot be trusted again."""
+
+
+class TrickleError(ComfytrickleError):
+    """A trickle server's answer that no retry can mend.
+
+    ``status`` is its HTTP status, None where there was no answer to speak of (a certificate that
+    does not verify, an answer without trickle headers).
+    """
+
+    def __init__(self, message: str, *, url: str, status: int | None = None) -> None:
+        super().__init__(f"{message} ({url})")
+        self.url = url
+        self.status = status
+
+
+class ChannelClosed(TrickleError):
+    """The channel that is published to has ended on the server; nothing can be sent any more."""
