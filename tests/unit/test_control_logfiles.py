@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from control_plane import logfiles
+from control_plane.logfiles import Follower, LogDir, tail, tail_and_end
+
+
+def test_tail(tmp_path: Path) -> None:
+    path = tmp_path / "x.log"
+    assert tail(path, 5) == ""
+    path.write_text("a\nb\nc\nunfinished")
+    assert tail(path, 2) == "c\nunfinished"
+    assert tail(path, 99) == "a\nb\nc\nunfinished"
+    assert tail(path, 0) == ""
+    assert tail_and_end(path, 1) == ("unfinished", 16)
+    path.write_bytes(b"\xff broken\n")
+    assert tail(path, 1) == "\ufffd broken\n"
+
+
+def test_a_tail_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logfiles, "MAX_BYTES", 25)
+    path = tmp_path / "x.log"
+    path.write_text("".join(f"line {n:03}\n" for n in range(100)))  # 9 bytes each
+    assert tail(path, 1000) == "line 098\nline 099\n"
+
+
+def test_follow_across_a_rotation(tmp_path: Path) -> None:
+    path = tmp_path / "x.log"
+    path.write_text("old\n")
+    follower = Follower(path, 4)
+    assert follower.read() == b""
+    with path.open("a") as file:
+        file.write("more\n")
+    assert follower.read() == b"more\n"
+    with path.open("a") as file:
+        file.write("end of part one\n")
+    path.rename(tmp_path / "x.log.1")
+    assert follower.read() == b""  # no current part for a moment
+    path.write_text("part two\n")
+    assert follower.read() == b"end of part one\n"
+    assert follower.read() == b"part two\n"
+    assert follower.read() == b""
+
+
+def test_follow_a_log_that_begins_later(tmp_path: Path) -> None:
+    path = tmp_path / "x.log"
+    follower = Follower(path, 0)
+    assert follower.read() == b""
+    path.write_text("first\n")
+    assert follower.read() == b"first\n"
+
+
+def test_prune_keeps_the_newest_and_those_in_use(tmp_path: Path) -> None:
+    logs = LogDir(tmp_path, keep=2)
+    logs.create()
+    for age, stream_id in enumerate(["newest", "new", "old", "oldest but live"]):
+        path = logs.stream(stream_id)
+        path.write_text(stream_id)
+        os.utime(path, (1000 - age, 1000 - age))
+    rotated = logs.stream("old").with_name("old.log.1")
+    rotated.write_text("older part")
+    os.utime(rotated, (1, 1))
+    (tmp_path / "streams" / "notes.txt").write_text("not ours")
+    logs.inspector.write_text("inspector")
+    assert logs.prune(["oldest but live"]) == 2
+    left = {p.name for p in (tmp_path / "streams").iterdir()}
+    assert left == {"newest.log", "new.log", "notes.txt", logs.stream("oldest but live").name}
+    assert logs.inspector.exists()
+
+
+def test_no_id_leads_out_of_the_folder(tmp_path: Path) -> None:
+    logs = LogDir(tmp_path, keep=2)
+    for stream_id in ("../../etc/passwd", "a/b", "..", "\0"):
+        assert logs.stream(stream_id).parent == tmp_path / "streams"
