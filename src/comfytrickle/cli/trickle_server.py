@@ -47,7 +47,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument(
         "--sweep-interval",
-        type=_duration,
+        type=_interval,
         default="1m",
         metavar="TIME",
         help="how often idle channels are looked for (%(default)s)",
@@ -116,6 +116,13 @@ def _duration(text: str) -> float:
         return parse_duration(text)
     except ValueError as exc:
         raise argparse.ArgumentTypeError(str(exc)) from None
+
+
+def _interval(text: str) -> float:
+    value = _duration(text)
+    if value <= 0:
+        raise argparse.ArgumentTypeError("must be longer than 0")
+    return value
 
 
 def _positive(text: str) -> int:
