@@ -67,6 +67,11 @@ class Handlers:
         self._in_flight: set[asyncio.Task[Any]] = set()
         self._graces: dict[Segment, asyncio.TimerHandle] = {}
 
+    @property
+    def active(self) -> int:
+        """How many requests are being served."""
+        return len(self._in_flight)
+
     async def shut_down(self) -> None:
         """End all channels, let the waiting requests answer, cut off the others."""
         self._store.close()

@@ -52,6 +52,8 @@ class TrickleServer:
         continue_interval_s: float = CONTINUE_INTERVAL_S,
         limits: Limits = Limits(),  # noqa: B008 (frozen)
     ) -> None:
+        if sweep_interval_s <= 0 or continue_interval_s <= 0:
+            raise ValueError("sweep_interval_s and continue_interval_s must be longer than 0")
         self._base = normal_base(path)
         self._idle_timeout_s = idle_timeout_s
         self._sweep_interval_s = sweep_interval_s
@@ -105,6 +107,11 @@ class TrickleServer:
     def channels(self) -> int:
         """How many channels there are."""
         return len(self._store)
+
+    @property
+    def active(self) -> int:
+        """How many requests are being served."""
+        return self._handlers.active
 
     @property
     def waiting(self) -> int:
