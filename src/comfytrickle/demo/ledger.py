@@ -57,6 +57,7 @@ class Ledger:
     _skipped: int = 0  # sent before _newest and not received
     _pts_offset: int | None = None
     _first_sent: float | None = None
+    _first_received: float | None = None
     _arrivals: deque[float] = field(default_factory=lambda: deque(maxlen=_RECENT))
 
     def sent(self, n: int, at: float, pts: int) -> None:
@@ -75,6 +76,8 @@ class Ledger:
         """
         self.frames_out += 1
         self._arrivals.append(at)
+        if self._first_received is None:
+            self._first_received = at
         if self.first_out_s is None and self._first_sent is not None:
             self.first_out_s = at - self._first_sent
         if counter is None:
@@ -124,6 +127,13 @@ class Ledger:
         if len(self._arrivals) < 2 or self._arrivals[-1] <= self._arrivals[0]:
             return None
         return (len(self._arrivals) - 1) / (self._arrivals[-1] - self._arrivals[0])
+
+    @property
+    def mean_rate(self) -> float | None:
+        """Frames per second over all frames received."""
+        if self._first_received is None or self._arrivals[-1] <= self._first_received:
+            return None
+        return (self.frames_out - 1) / (self._arrivals[-1] - self._first_received)
 
     def faults(self) -> list[str]:
         """What is wrong, in words; empty when every frame is right."""
