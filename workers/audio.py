@@ -21,7 +21,7 @@ _MAX_HELD_TICKS = 10 * CLOCK
 @dataclass(frozen=True, slots=True)
 class HeldAudio:
     unit: AccessUnit
-    pts: int | None  # on the output's timeline, 90 kHz
+    pts: int  # on the output's timeline, 90 kHz
 
 
 class AudioRoute:
@@ -36,7 +36,7 @@ class AudioRoute:
         self._held: deque[HeldAudio] = deque()
         self._lock = threading.Lock()
 
-    def put(self, unit: AccessUnit, pts: int | None) -> None:
+    def put(self, unit: AccessUnit, pts: int) -> None:
         with self._lock:
             self._held.append(HeldAudio(unit, pts))
 
@@ -45,9 +45,9 @@ class AudioRoute:
         out: list[HeldAudio] = []
         with self._lock:
             held = self._held
-            newest = max((a.pts for a in held if a.pts is not None), default=video_pts)
+            newest = held[-1].pts if held else video_pts
             limit = max(video_pts, newest - _MAX_HELD_TICKS)
-            while held and (held[0].pts is None or held[0].pts <= limit):
+            while held and held[0].pts <= limit:
                 out.append(held.popleft())
         return out
 

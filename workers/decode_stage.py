@@ -10,11 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from comfytrickle.messages import StreamConfig
-from comfytrickle.mpegts.demux import SILENCE_S, Demuxer
+from comfytrickle.mpegts.demux import Demuxer
+from comfytrickle.mpegts.silence import SILENCE_S
 from comfytrickle.mpegts.timeline import Timeline
 from comfytrickle.mpegts.units import AccessUnit, ElementaryStream
 from workers.audio import AudioRoute
-from workers.media.decode import Decoder
+from workers.media.decode import NO_PTS, Decoder
 from workers.media.frames import Frame
 from workers.media.slot import Slot
 from workers.queues import Inbox
@@ -137,8 +138,7 @@ class DecodeStage(Stage):
                 self._take_video(unit)
             elif unit.stream.kind == "audio" and not unit.damaged:
                 self._stats.audio_in += 1
-                pts = None if unit.pts is None else self._timeline.audio(unit.pts)
-                self._audio.put(unit, pts)
+                self._audio.put(unit, self._timeline.audio(unit.pts, unit.stream.pid))
 
     def _take_video(self, unit: AccessUnit) -> None:
         if self._video is None or unit.stream.pid != self._video.pid:
@@ -178,7 +178,7 @@ class DecodeStage(Stage):
 
     def _give(self, frames: list[Frame]) -> None:
         for frame in frames:
-            frame.pts = self._timeline.video(frame.pts)
+            frame.pts = self._timeline.video(None if frame.pts == NO_PTS else frame.pts)
             self._stats.decode.add(frame.decoded - frame.arrived)
             self._slot.put(frame)
 

@@ -57,7 +57,6 @@ class EncodeStage(Stage):
         self._audio_streams: dict[int, ElementaryStream] = {}  # source pid -> ours
         self._muxer = Muxer([self._video])
         self._begun = False
-        self._last_pts = 0
 
     @property
     def encoder_name(self) -> str | None:
@@ -94,7 +93,6 @@ class EncodeStage(Stage):
         data += self._muxer.write(
             _VIDEO_PID, frame.data, frame.pts, frame.dts, keyframe=frame.keyframe
         )
-        self._last_pts = frame.pts
         self._put(data, frame.keyframe, frame.arrived)
         for held in self._audio.until(frame.pts):
             self._write_audio(held)
@@ -112,9 +110,8 @@ class EncodeStage(Stage):
         stream = self._audio_streams.get(held.unit.stream.pid)
         if stream is None:
             return  # it appeared within this segment; its PID is told with the next one
-        pts = self._last_pts if held.pts is None else held.pts
         data = self._muxer.write(
-            stream.pid, held.unit.data, pts, None, stream_id=held.unit.stream_id
+            stream.pid, held.unit.data, held.pts, None, stream_id=held.unit.stream_id
         )
         self._stats.audio_out += 1
         self._put(data, False, None)

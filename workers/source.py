@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import time
 
+from comfytrickle.errors import ComfytrickleError
 from comfytrickle.trickle.subscriber import Subscriber
 from workers.decode_stage import Chunk, Item, SegmentEnd, SegmentStart, SourceEnd
 from workers.queues import Inbox
 from workers.stats import Stats
 
 
+class SourceMissing(ComfytrickleError):
+    """Waited for as long as the configuration allows."""
+
+
 async def pump(subscriber: Subscriber, inbox: Inbox[Item], stats: Stats) -> None:
-    """Read the channel to its end. Cancelling it ends the stream as the source's end would."""
+    """Read the channel to its end. Cancelling it ends the stream as the source's end would.
+
+    Raises SourceMissing, and what the subscriber raises (TrickleError: the server refuses).
+    """
     try:
         async for segment in subscriber:
             await inbox.put(SegmentStart(segment.gap))
@@ -19,6 +27,8 @@ async def pump(subscriber: Subscriber, inbox: Inbox[Item], stats: Stats) -> None
                 stats.bytes_in += len(data)
                 await inbox.put(Chunk(data, time.monotonic()), len(data))
             await inbox.put(SegmentEnd())
+        if subscriber.end_reason == "never_appeared":
+            raise SourceMissing("the source channel never appeared")
     finally:
         await subscriber.aclose()
         inbox.put_nowait(SourceEnd())

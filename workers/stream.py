@@ -112,7 +112,8 @@ class StreamSession:
             self._source_task = tasks[0]
             writing = asyncio.create_task(self._write_sink(), name="sink")
             try:
-                await asyncio.wait({writing, self._failed}, return_when=asyncio.FIRST_COMPLETED)
+                over: set[asyncio.Future[Any]] = {writing, self._failed}
+                await asyncio.wait(over, return_when=asyncio.FIRST_COMPLETED)
                 if self._failed.done():
                     return await self._give_up(self._failed.result())
                 self._send_status(State.DRAINING)
