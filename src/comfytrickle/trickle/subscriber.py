@@ -79,6 +79,8 @@ class Subscriber:
         self._resuming = backoff()  # of the segment being read
         self._lost_rest = False
         self._closed = False
+        # Why the channel cannot be read just now; None while it can, or while none has been tried.
+        self.last_error: str | None = None
 
     @property
     def state(self) -> str:
@@ -181,7 +183,8 @@ class Subscriber:
         held = self._loop.call_later(_HELD_S, self._held)
         try:
             response = await self._http.get(seq)
-        except TRANSPORT_ERRORS:
+        except TRANSPORT_ERRORS as error:
+            self.last_error = f"{self._http.url}: {error or type(error).__name__}"
             do = cursor.failed(self._loop.time())
             self._show_progress()
             return None, do
@@ -191,6 +194,7 @@ class Subscriber:
         do = judge(answer, self._loop.time())
         self._show_progress()
         if do is Do.TAKE:
+            self.last_error = None
             return response, do
         response.release()
         if do is Do.REFUSE:
