@@ -32,11 +32,13 @@ def topological_order(ids: Sequence[str], edges: Iterable[tuple[str, str]]) -> l
 
 
 def find_cycles(ids: Sequence[str], edges: Iterable[tuple[str, str]]) -> list[list[str]]:
-    """Cycles that share no node, each in the direction of its links. Empty: there is none.
+    """Cycles that share no node, each in the direction of its links and from the node on that
+    comes first in ``ids``. Empty: there is none.
 
     Nodes that wait for nothing are peeled off; what is left then holds a cycle upstream of any of
     its nodes. That cycle is noted, taken out, and the peeling goes on.
     """
+    rank = {node: i for i, node in enumerate(ids)}
     sources: dict[str, list[str]] = {node: [] for node in ids}
     targets: dict[str, list[str]] = {node: [] for node in ids}
     for source, target in edges:
@@ -58,7 +60,8 @@ def find_cycles(ids: Sequence[str], edges: Iterable[tuple[str, str]]) -> list[li
                     peel.append(target)
         if left:
             cycle = _walk_up(next(iter(left)), sources, left)
-            cycles.append(cycle)
+            first = cycle.index(min(cycle, key=rank.__getitem__))
+            cycles.append(cycle[first:] + cycle[:first])
             peel.extend(cycle)
     return cycles
 

@@ -1,0 +1,62 @@
+"""The embedded engine: our nodes and the user's packs, run as one resident graph."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from comfytrickle.errors import InvalidWorkflow, NodeError, WorkerError
+from comfytrickle.messages import EngineConfig
+from comfytrickle.workflow.model import Workflow
+from workers.engine.catalogue import object_info
+from workers.engine.check import check_workflow
+from workers.engine.registry import Registry, build_registry
+from workers.engine.resident import ResidentGraph, load_resident
+
+
+class EmbeddedEngine:
+    """See workers.engine.protocol.Engine. Sets torch's intra-op threads for the whole process."""
+
+    def __init__(self, config: EngineConfig, registry: Registry | None = None) -> None:
+        """``registry``: node classes to use instead of the embedded pack and config.node_paths.
+        Raises WorkerError when the device cannot be used."""
+        torch.set_num_threads(config.threads)
+        self.device = _usable_device(config.device)
+        self._registry = build_registry(config.node_paths) if registry is None else registry
+
+    def check(self, workflow: Workflow) -> list[NodeError]:
+        return check_workflow(workflow, self._registry.classes, self._registry.absent)
+
+    def load(self, workflow: Workflow) -> ResidentGraph:
+        errors = self.check(workflow)
+        if errors:
+            first = errors[0]
+            more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+            raise InvalidWorkflow(
+                f"the workflow cannot run: node {first.node_id} ({first.class_type}): "
+                f"{first.message}{more}",
+                errors,
+            )
+        return load_resident(workflow, self._registry.classes, self.device, "embedded")
+
+    def object_info(self) -> dict[str, Any]:
+        return object_info(self._registry)
+
+    def failed_packs(self) -> dict[str, str]:
+        return dict(self._registry.failed)
+
+    def close(self) -> None:
+        self._registry = Registry()
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+
+def _usable_device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise WorkerError(f"{name!r} is no torch device: {error}") from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise WorkerError(f"device {name} is not there: torch {torch.__version__} sees no CUDA")
+    return device

@@ -1,0 +1,78 @@
+"""What can be wrong with what a node returned or raised, in words. No tensor is ever printed."""
+
+from __future__ import annotations
+
+import inspect
+import traceback
+from typing import Any
+
+import torch
+
+from workers.engine.protocol import NodeFailed
+
+_MAX_MESSAGE = 1000
+_MAX_TRACEBACK = 8000
+_CHANNELS = (1, 3, 4)
+
+
+class BadResult(Exception):
+    """A node returned what its RETURN_TYPES do not promise."""
+
+
+def node_failure(node_id: str, class_type: str, error: BaseException) -> NodeFailed:
+    """The error as text; it holds no reference to the frames it came through."""
+    if isinstance(error, BadResult):
+        return NodeFailed(node_id, class_type, str(error))
+    name = type(error).__name__
+    try:
+        text = str(error)
+    except Exception as second:  # noqa: BLE001 - an exception class that cannot print itself
+        text = f"(its message cannot be read: {type(second).__name__})"
+    message = f"{name}: {text}" if text else name
+    # The first entry is the loop of the engine.
+    lines = traceback.format_tb(error.__traceback__)[1:]
+    return NodeFailed(
+        node_id, class_type, _clip(message, _MAX_MESSAGE), _clip_front("".join(lines))
+    )
+
+
+def unpack(result: Any, arity: int) -> tuple[Any, ...] | list[Any]:
+    """The outputs in what a V1 node returned: a tuple, a list, or a dict with "result" (a node
+    without outputs may return anything). Raises BadResult."""
+    kind = type(result).__name__
+    if isinstance(result, dict):
+        if "expand" in result:
+            raise BadResult("it expands into a subgraph, which this engine cannot do")
+        return unpack(result["result"], arity) if "result" in result else unpack((), arity)
+    if kind == "ExecutionBlocker":
+        raise BadResult("it returned an ExecutionBlocker, which this engine cannot do")
+    if inspect.iscoroutine(result):
+        result.close()
+        raise BadResult("it is asynchronous, which this engine cannot do")
+    if arity == 0:
+        return ()
+    if not isinstance(result, tuple | list):
+        raise BadResult(f"it returned {kind}, not a tuple of {arity}")
+    if len(result) != arity:
+        raise BadResult(f"it returned {len(result)} outputs; its RETURN_TYPES promise {arity}")
+    return result
+
+
+def bad_image(value: Any) -> str | None:
+    """Why this cannot leave as a picture, or None: a float tensor [B, H, W, C], C 1, 3 or 4."""
+    if not isinstance(value, torch.Tensor):
+        return f"got {type(value).__name__}, not an image"
+    shape = value.shape
+    if len(shape) != 4 or shape[3] not in _CHANNELS or 0 in shape:
+        return f"got a tensor of shape {list(shape)}, not [batch, height, width, 1 or 3 or 4]"
+    if not value.is_floating_point():
+        return f"got an image of {value.dtype}, not of floats"
+    return None
+
+
+def _clip(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[:limit] + " ..."
+
+
+def _clip_front(text: str) -> str:
+    return text if len(text) <= _MAX_TRACEBACK else "... " + text[-_MAX_TRACEBACK:]

@@ -1,0 +1,168 @@
+"""A workflow compiled to a flat list of steps. Pure: nothing is instantiated or run here.
+
+Every node output that somebody reads has a slot in one list of values; slot 0 is the frame. A
+step knows from which slots its inputs come, into which its outputs go, and which slots nobody
+reads after it. There are two lists: the constant steps run once, the live steps for each frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from comfytrickle.workflow.model import (
+    LOAD_TENSOR,
+    SAVE_AUDIO_TENSOR,
+    SAVE_TENSOR,
+    SAVE_TEXT_TENSOR,
+    Node,
+    Workflow,
+    is_link,
+    unwrap_value,
+)
+from workers.engine.needed import live_nodes
+from workers.engine.spec import NodeSpec, convert_literal
+from workers.engine.unsupported import HIDDEN_NONE
+
+FRAME_SLOT = 0
+_TAKEN = frozenset({SAVE_TENSOR, SAVE_AUDIO_TENSOR, SAVE_TEXT_TENSOR})
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One call of one node."""
+
+    node_id: str
+    spec: NodeSpec
+    literals: Mapping[str, Any]  # arguments that are the same for each frame
+    links: tuple[tuple[str, int], ...]  # (argument, slot)
+    stores: tuple[tuple[int, int], ...]  # (output, slot), for outputs that somebody reads
+    release: tuple[int, ...]  # slots that nobody reads after this step
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A node of the stream that is not called: the engine takes what reaches it."""
+
+    node_id: str
+    class_type: str
+    literals: Mapping[str, Any]
+    links: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """``held``: slots filled by constant steps that live steps or the outputs read."""
+
+    constant: tuple[Step, ...]
+    live: tuple[Step, ...]
+    slots: int
+    held: frozenset[int]
+    result: int  # the slot that reaches SaveTensor
+    taken: tuple[Taken, ...]  # the stream's other outputs
+    live_nodes: int
+    constant_nodes: int
+
+
+def make_plan(workflow: Workflow, specs: Mapping[str, NodeSpec], changing: frozenset[str]) -> Plan:
+    """``specs``: node id -> spec of every node that runs (a workflow without errors);
+    ``changing``: ids of nodes whose IS_CHANGED says that they give something new each time."""
+    live = live_nodes(workflow, specs, changing)
+    order = [node_id for node_id in workflow.order if node_id in specs]
+    slots = _assign_slots(workflow, specs)
+    outputs: dict[str, list[tuple[int, int]]] = {}
+    for (source, output), slot in slots.items():
+        outputs.setdefault(source, []).append((output, slot))
+    api = workflow.to_api()
+    taken: list[Taken] = []
+    drafts: list[Step] = []
+    for node_id in order:
+        node = workflow.nodes[node_id]
+        if node.class_type == LOAD_TENSOR:
+            continue
+        links = tuple(
+            (name, slots[value[0], value[1]])
+            for name, value in node.inputs.items()
+            if is_link(value)
+        )
+        literals = literal_arguments(node, specs[node_id], api)
+        if node.class_type in _TAKEN:
+            taken.append(Taken(node_id, node.class_type, literals, links))
+            continue
+        stores = tuple(outputs.get(node_id, ()))
+        drafts.append(Step(node_id, specs[node_id], literals, links, stores, ()))
+
+    constant = [step for step in drafts if step.node_id not in live]
+    running = [step for step in drafts if step.node_id in live]
+    produced = {slot for step in constant for _, slot in step.stores}
+    read_later = {slot for step in running for _, slot in step.links}
+    read_later |= {slot for end in taken for _, slot in end.links}
+    held = frozenset(produced & read_later)
+    kept = {slot for end in taken for _, slot in end.links} | held
+    frame_out = next(end for end in taken if end.node_id == workflow.frame_output)
+    return Plan(
+        constant=_with_releases(constant, held),
+        live=_with_releases(running, frozenset(kept)),
+        slots=1 + max(slots.values()),
+        held=held,
+        result=dict(frame_out.links)["images"],
+        taken=tuple(end for end in taken if end is not frame_out),
+        live_nodes=sum(1 for node_id in order if node_id in live),
+        constant_nodes=sum(1 for node_id in order if node_id not in live),
+    )
+
+
+def literal_arguments(node: Node, spec: NodeSpec, api: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a node that are no links: declared inputs, converted, and hidden ones."""
+    arguments: dict[str, Any] = {}
+    for name, raw in node.inputs.items():
+        declared = spec.input(name)
+        if not is_link(raw) and declared is not None:
+            arguments[name] = convert_literal(declared.type, unwrap_value(raw))
+    for name, wanted in spec.hidden().items():
+        if wanted == "UNIQUE_ID":
+            arguments[name] = node.id
+        elif wanted == "PROMPT":
+            arguments[name] = api
+        elif isinstance(wanted, str) and wanted in HIDDEN_NONE:
+            arguments[name] = None
+    return arguments
+
+
+def _assign_slots(workflow: Workflow, specs: Mapping[str, NodeSpec]) -> dict[tuple[str, int], int]:
+    slots: dict[tuple[str, int], int] = {}
+    free = FRAME_SLOT + 1
+    for link in workflow.links:
+        key = (link.source, link.output)
+        target = workflow.nodes[link.target]
+        if link.target not in specs or target.class_type == LOAD_TENSOR:
+            continue
+        if workflow.nodes[link.source].class_type == LOAD_TENSOR:
+            slots[key] = FRAME_SLOT
+        elif key not in slots:
+            slots[key] = free
+            free += 1
+    return slots
+
+
+def _with_releases(steps: list[Step], keep: frozenset[int]) -> tuple[Step, ...]:
+    last_reader: dict[int, str] = {}
+    for step in steps:
+        for _, slot in step.links:
+            last_reader[slot] = step.node_id
+    return tuple(
+        Step(
+            step.node_id,
+            step.spec,
+            step.literals,
+            step.links,
+            step.stores,
+            tuple(
+                slot
+                for slot in dict.fromkeys(slot for _, slot in step.links)
+                if last_reader[slot] == step.node_id and slot not in keep
+            ),
+        )
+        for step in steps
+    )
