@@ -38,20 +38,20 @@ def encode(
     sink = io.BytesIO()
     with av.open(sink, "w", format="mpegts") as out:
         video = out.add_stream(codec, rate=30)
+        assert isinstance(video, av.VideoStream)
         video.width, video.height, video.pix_fmt = width, height, "yuv420p"
         video.gop_size = gop
         video.codec_context.max_b_frames = bframes
         video.codec_context.thread_count = 1
         if codec == "libx265":
             params = f"log-level=none:bframes={bframes}:keyint={gop}:min-keyint={gop}:pools=1"
-            video.options = {"preset": "ultrafast", "x265-params": params} | (options or {})
+            video.options = {"preset": "ultrafast", "x265-params": params, **(options or {})}
         else:
             params = f"bframes={bframes}:b-adapt=0:scenecut=0"
-            video.options = {"preset": "veryfast", "x264-params": params} | (options or {})
-        sound = None
+            video.options = {"preset": "veryfast", "x264-params": params, **(options or {})}
+        sound: av.AudioStream | None = None
         if audio:
-            sound = out.add_stream("aac", rate=48000)
-            sound.layout = "mono"
+            sound = out.add_stream("aac", rate=48000, layout="mono")
         rng = np.random.default_rng(1)
         samples = 0
         for index in range(frames):
@@ -87,7 +87,7 @@ def _tone(at: int) -> av.AudioFrame:
 
 def packets(data: bytes, kind: str | None = "video") -> list[Packet]:
     """What libavformat finds in ``data``."""
-    with av.open(io.BytesIO(data), format="mpegts") as container:
+    with av.open(io.BytesIO(data), "r", format="mpegts") as container:
         return [
             Packet(p.stream.type, bytes(p), p.pts, p.dts, p.is_keyframe)
             for p in container.demux()
@@ -97,9 +97,9 @@ def packets(data: bytes, kind: str | None = "video") -> list[Packet]:
 
 def decoded(data: bytes) -> list[tuple[int | None, bytes]]:
     """(pts, luma) of each picture that libavcodec decodes, in order of presentation."""
-    with av.open(io.BytesIO(data), format="mpegts") as container:
+    with av.open(io.BytesIO(data), "r", format="mpegts") as container:
         return [
-            (frame.pts, bytes(frame.reformat(format="gray").planes[0]))
+            (frame.pts, frame.to_ndarray(format="gray").tobytes())
             for frame in container.decode(video=0)
         ]
 
@@ -114,3 +114,28 @@ def chunked(data: bytes, seed: int, largest: int) -> list[bytes]:
         out.append(data[at : at + size])
         at += size
     return out
+
+
+def ts_packet(
+    pid: int,
+    payload: bytes,
+    cc: int,
+    *,
+    start: bool = False,
+    field: bytes | None = None,
+    flags: int = 0,
+) -> bytes:
+    """One packet by hand. ``field``: the adaptation field after its length byte; None: none, and
+    then ``payload`` must fill the packet. ``flags`` are ored into the header word."""
+    word = 0x47 << 24 | start << 22 | pid << 8 | cc & 15 | flags
+    word |= (0x10 if payload else 0) | (0 if field is None else 0x20)
+    adaptation = b"" if field is None else bytes([len(field)]) + field
+    packet = word.to_bytes(4, "big") + adaptation + payload
+    assert len(packet) == 188, len(packet)
+    return packet
+
+
+def pes_header(stream_id: int = 0xE0, length: int = 0, stamps: bytes = b"") -> bytes:
+    """A PES header with ``stamps`` (none, or a coded PTS)."""
+    flags = bytes([0x80, 0x80 if stamps else 0, len(stamps)])
+    return b"\x00\x00\x01" + bytes([stream_id]) + length.to_bytes(2, "big") + flags + stamps

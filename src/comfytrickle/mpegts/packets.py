@@ -102,6 +102,8 @@ def adaptation_field(body: bytes) -> tuple[int, int, bool]:
     length = body[0]
     if length == 0:
         return 1, 0, True  # one byte of stuffing: the only use of an empty field
+    if length >= BODY:
+        return length + 1, 0, False
     flags = body[1]
     if flags == 0:
         return length + 1, 0, True

@@ -25,7 +25,9 @@ class AccessUnit:
 
     ``pts`` and ``dts`` are 33-bit values as they stand in the source (None where absent).
     ``arrived`` is time.monotonic() of the chunk that held its last byte.
-    ``damaged`` is set when bytes are missing before or in it (continuity, transport error).
+    ``damaged`` is set when bytes are missing in it, or before it unless it is a random access unit
+    (continuity, transport error, the unit before was given out too early): decoding can go on at
+    the next random access unit that is not damaged.
     ``random_access`` is the adaptation field's indicator or a keyframe NAL unit.
     """
 
