@@ -141,8 +141,10 @@ class Encoder:
             return self._try_open(self._setup, size, colour)
         except av.FFmpegError as error:
             if not (self._may_fall_back and self._setup.name == NVENC):
-                raise EncodeFailed(f"{self._setup.name} does not open: {error}") from error
-            log.warning("%s does not take %d x %d: %s; using %s", NVENC, *size, error, X264)
+                raise EncodeFailed(f"{self._setup.name} does not open: {error.strerror}") from error
+            log.warning(
+                "%s does not take %d x %d: %s; using %s", NVENC, *size, error.strerror, X264
+            )
         self._setup = x264_setup(self._config)
         self._from_rgb = FromRgb(self._setup.pix_fmt)
         return self._open(size, colour)

@@ -44,6 +44,6 @@ def _try(setup: EncoderSetup) -> str | None:
         context.open()
         context.encode(av.VideoFrame(_SIZE, _SIZE, setup.pix_fmt))
         context.encode(None)
-    except (av.FFmpegError, OSError) as error:
-        return f"{setup.name} does not open on this device: {error}"
+    except av.FFmpegError as error:
+        return f"{setup.name} does not open on this device: {error.strerror}"
     return None
