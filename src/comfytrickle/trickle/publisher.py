@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import aiohttp
 
-from comfytrickle.errors import ChannelClosed, TrickleError
+from comfytrickle.errors import ChannelClosed
 from comfytrickle.trickle.backoff import Backoff
+from comfytrickle.trickle.change import Change
 from comfytrickle.trickle.channel_http import ChannelHttp
 from comfytrickle.trickle.client_session import TRANSPORT_ERRORS
 from comfytrickle.trickle.cursor import Phase
 from comfytrickle.trickle.delivery import Delivery
-from comfytrickle.trickle.protocol import MIME_MPEGTS, WINDOW
+from comfytrickle.trickle.dropped import DroppedSegments, delete_channel
+from comfytrickle.trickle.protocol import MIME_MPEGTS
 
 _GOODBYE_S = 0.5  # for the answer to the preconnected POST when all else is over
 
@@ -87,10 +89,9 @@ class Publisher:
         self._unanswered: deque[Delivery] = deque()  # ended, not confirmed; oldest first
         self._last: Delivery | None = None  # ended last
         self._skipping = False  # the current segment was dropped; so is what is written to it
-        self._dropped: deque[int] = deque(maxlen=WINDOW)  # seqs to be closed on the server
-        self._reaper: asyncio.Task[None] | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._change: asyncio.Future[None] | None = None
+        self._dropped = DroppedSegments(self._http)
+        self._deliveries: set[asyncio.Task[None]] = set()
+        self._change = Change()
         self._confirmed = False  # the server has known the channel
         self._troubled = False  # a connection broke, and nothing was confirmed since
         self._error: BaseException | None = None
@@ -169,9 +170,9 @@ class Publisher:
         while self._current is not None and self._current.unsent > self._max_unsent_bytes:
             since = self._current.failing_since
             if since is None:
-                await self._changed(None)
+                await self._change.wait(None)
             elif self._loop.time() < since + self._retry_window_s:
-                await self._changed(since + self._retry_window_s)
+                await self._change.wait(since + self._retry_window_s)
             else:
                 self._drop(self._current)
                 self._current = None
@@ -199,12 +200,11 @@ class Publisher:
                 await self._settle(deadline=deadline)
                 await self._say_goodbye(deadline)
         finally:
-            if self._reaper is not None:
-                self._reaper.cancel()
-            for task in self._tasks:
+            await self._dropped.aclose()
+            for task in self._deliveries:
                 task.cancel()
-            if self._tasks:
-                await asyncio.wait(set(self._tasks))
+            if self._deliveries:
+                await asyncio.wait(set(self._deliveries))
             self._current = self._next = None
             self._unanswered.clear()
             self._show(Phase.ENDED)
@@ -212,8 +212,12 @@ class Publisher:
     async def _say_goodbye(self, deadline: float) -> None:
         last, self._next = self._next, None
         if self._delete_on_close:
-            deleting = self._spawn(self._delete(None))
-            await asyncio.wait({deleting}, timeout=deadline - self._loop.time())
+            deleting = self._loop.create_task(delete_channel(self._http))
+            try:
+                await asyncio.wait({deleting}, timeout=deadline - self._loop.time())
+            finally:
+                deleting.cancel()
+                await asyncio.wait({deleting})
         elif last is not None:
             last.out.end()
         if last is not None and not last.has_failed:
@@ -225,7 +229,8 @@ class Publisher:
         delivery = Delivery(self._http, self, self._seq, reset=self._reset)
         self._reset = False
         self._seq += 1
-        self._keep(delivery.task)
+        self._deliveries.add(delivery.task)
+        delivery.task.add_done_callback(self._deliveries.discard)
         return delivery
 
     def _take_next(self) -> Delivery:
@@ -262,7 +267,7 @@ class Publisher:
             since = start if oldest.failing_since is None else min(start, oldest.failing_since)
             limit = since + self._retry_window_s if deadline is None else deadline
             if self._loop.time() < limit:
-                await self._changed(limit)
+                await self._change.wait(limit)
             else:
                 self._drop(self._unanswered.popleft())
             self._check()
@@ -271,49 +276,20 @@ class Publisher:
         """Give a segment up. Its readers are told when the server can be reached again."""
         delivery.task.cancel()
         self.counters.segments_dropped += 1
-        self._dropped.append(delivery.seq)
-        if self._reaper is None or self._reaper.done():
-            self._reaper = self._spawn(self._reap())
-
-    async def _reap(self) -> None:
-        while self._dropped:
-            seq = self._dropped[0]
-            await self._delete(seq)
-            if self._dropped and self._dropped[0] == seq:
-                self._dropped.popleft()
-
-    async def _delete(self, seq: int | None) -> None:
-        backoff = Backoff()
-        while True:
-            try:
-                await self._http.delete(seq)
-            except TRANSPORT_ERRORS:
-                await asyncio.sleep(backoff.next())
-            except TrickleError:
-                return  # the server lets us write, but not delete: it will sweep what is idle
-            else:
-                return
-
-    def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
-        return self._keep(self._loop.create_task(work))
-
-    def _keep(self, task: asyncio.Task[None]) -> asyncio.Task[None]:
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
+        self._dropped.add(delivery.seq)
 
     # --- what deliveries tell and ask ---
 
     def progressed(self, delivery: Delivery) -> None:
         if self._phase is Phase.RETRYING and delivery.failing_since is None:
             self._show(Phase.LIVE)
-        self._wake()
+        self._change.notify()
 
     def failed(self, delivery: Delivery) -> None:
         self.counters.retries += 1
         self._troubled = True
         self._show(Phase.RETRYING)
-        self._wake()
+        self._change.notify()
 
     def ended(self, delivery: Delivery, error: BaseException | None) -> None:
         if delivery in self._unanswered:
@@ -326,7 +302,7 @@ class Publisher:
         elif self._error is None and not self._closing:
             self._error = error
             self._show(Phase.ENDED)
-        self._wake()
+        self._change.notify()
 
     def check_absence(self, delivery: Delivery) -> None:
         if delivery.has_failed or self._troubled:
@@ -380,18 +356,3 @@ class Publisher:
             self._phase = phase
             if self._on_state is not None:
                 self._on_state(phase.value)
-
-    def _wake(self) -> None:
-        if self._change is not None and not self._change.done():
-            self._change.set_result(None)
-
-    async def _changed(self, deadline: float | None) -> None:
-        """Wait until something changes, at most until ``deadline`` (loop time)."""
-        self._change = self._loop.create_future()
-        timer = None if deadline is None else self._loop.call_at(deadline, self._wake)
-        try:
-            await self._change
-        finally:
-            self._change = None
-            if timer is not None:
-                timer.cancel()
