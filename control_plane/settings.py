@@ -33,7 +33,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     host: str = "127.0.0.1"
     port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8889  # 0: any free port
-    engine: str = "embedded"  # embedded | comfyui (needs a workspace)
+    engine: str = "embedded"  # | comfyui: needs a workspace, and is the default with one
     workspace: str | None = None  # a ComfyUI checkout
     nodes: list[str] = []  # node packs of the user
     devices: str = "auto"  # see control_plane.devices.parse_spec
@@ -75,6 +75,8 @@ def _whole(values: dict[str, Any]) -> Settings:
     """What concerns several keys, or needs the file system."""
     level = str(values.get("log_level", "INFO")).upper()
     values["log_level"] = level
+    # Whoever names a ComfyUI wants it used.
+    values.setdefault("engine", "comfyui" if values.get("workspace") else "embedded")
     if level not in LEVELS:
         raise SettingsError(f"log_level: {level!r} is not one of {', '.join(LEVELS)}")
     settings = msgspec.convert(values, Settings)
@@ -153,7 +155,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("--config", metavar="FILE", help="settings as TOML")
     add("--host", help="address to listen on (127.0.0.1)")
     add("--port", type=int, help="port to listen on (8889; 0: any free one)")
-    add("--engine", help="embedded (default) or comfyui")
+    add("--engine", help="embedded, or comfyui (the default with --workspace)")
     add("--workspace", metavar="DIR", help="a ComfyUI checkout")
     add("--nodes", action="append", metavar="PATH", help="a node pack; may be repeated")
     add("--devices", help="auto (default), cpu:N for N CPU slots, or GPU indices or UUIDs: 0,1")

@@ -38,7 +38,9 @@ def test_lists_and_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert load(["--nodes", "a", "--nodes", "b"], {}).nodes == wanted
     assert load([], {"COMFYTRICKLE_NODES": "a:b"}).nodes == wanted
     assert load(["--log-dir", "a"], {}).log_dir == wanted[0]
-    assert load(["--engine", "comfyui", "--workspace", "b"], {}).workspace == wanted[1]
+    comfyui = load(["--workspace", "b"], {})
+    assert (comfyui.workspace, comfyui.engine) == (wanted[1], "comfyui")
+    assert load(["--workspace", "b", "--engine", "embedded"], {}).engine == "embedded"
 
 
 @pytest.mark.parametrize(
