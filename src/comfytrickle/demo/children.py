@@ -139,8 +139,8 @@ class ControlPlane:
             raise self._child.failure(what) from error
 
     def stream_failure(self, what: str) -> DemoFailed:
-        """``what`` and the end of the logs of the demo's worker, under their names."""
-        logs = sorted(self._worker_logs.glob(f"*{STREAM}*"))
+        """``what`` and the ends of the logs, the workers' last, under their names."""
+        logs = [self._child.log, *sorted(self._worker_logs.rglob("*.log"))]
         return DemoFailed(what + "".join(f"\n{log.name}:{_tail(log)}" for log in logs))
 
     async def close(self) -> None:

@@ -137,7 +137,7 @@ class _Demo:
         deadline = time.monotonic() + STREAM_READY_S
         while True:
             report = await _status(plane)
-            if report["pipeline_ready"] and report["source"] in ("live", "waiting"):
+            if report["pipeline_ready"]:
                 return
             if not report["running"]:
                 raise plane.stream_failure(

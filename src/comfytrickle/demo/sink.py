@@ -82,13 +82,17 @@ class Sink:
         async for segment in subscriber:
             async for data in segment:
                 self.bytes += len(data)
-                self._units.put(demuxer.feed(data, time.monotonic()))
+                self._hand_over(demuxer.feed(data, time.monotonic()))
                 if self._out is not None:
                     self._out.write(data)
                 if decoding.done():
                     return  # it failed; run() raises what it raised
-            self._units.put(demuxer.segment_end(time.monotonic()))
-        self._units.put(demuxer.flush(time.monotonic()))
+            self._hand_over(demuxer.segment_end(time.monotonic()))
+        self._hand_over(demuxer.flush(time.monotonic()))
+
+    def _hand_over(self, units: list[AccessUnit]) -> None:
+        if units:  # an empty list may be the demuxer's own, still to be filled
+            self._units.put(units)
 
     # --- in the thread ---
 
