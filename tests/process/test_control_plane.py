@@ -15,12 +15,14 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import psutil
 import pytest
 
 from comfytrickle.cli import main as cli
-from tests.support.pool import ROOT, Pool, running_pool
+from tests.support import leaks
+from tests.support.pool import ROOT, Pool, free_port, running_pool
 
 INVERT = {
     "1": {"class_type": "LoadTensor", "inputs": {}},
@@ -28,8 +30,27 @@ INVERT = {
     "3": {"class_type": "SaveTensor", "inputs": {"images": ["2", 0]}},
 }
 UNKNOWN_NODE = {**INVERT, "2": {"class_type": "NoSuchNode", "inputs": {"image": ["1", 0]}}}
-# Nothing listens there: a stream that waits for its source is all that these tests need.
-SOURCE, SINK = "http://127.0.0.1:1/in", "http://127.0.0.1:1/out"
+# No such channel: a stream that waits for its source is all that these tests need.
+TRICKLE_PORT = free_port()
+SOURCE = f"http://127.0.0.1:{TRICKLE_PORT}/never"
+
+
+def sink(stream_id: str | None) -> str:
+    return f"http://127.0.0.1:{TRICKLE_PORT}/out-{quote(stream_id or 'x', safe='')}"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def trickle_server() -> Iterator[None]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "comfytrickle.cli.main", "trickle-server",
+         "--port", str(TRICKLE_PORT)],
+        stdout=subprocess.DEVNULL, cwd=ROOT,
+    )  # fmt: skip
+    leaks.shared.add(process.pid)
+    yield
+    process.terminate()
+    assert process.wait(20) == 0
+    leaks.shared.discard(process.pid)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +70,11 @@ def pool(shared_pool: Pool) -> Iterator[Pool]:
 
 def body(stream_id: str | None = None, **params: Any) -> dict[str, Any]:
     named = {} if stream_id is None else {"gateway_request_id": stream_id}
-    return {"subscribe_url": SOURCE, "publish_url": SINK, "params": params, **named}
+    return {"subscribe_url": SOURCE, "publish_url": sink(stream_id), "params": params, **named}
+
+
+def start(pool: Pool, stream_id: str) -> dict[str, Any]:
+    return pool.start(stream_id, SOURCE, sink(stream_id))
 
 
 def until(condition: Callable[[], Any], timeout: float = 30.0) -> Any:
@@ -88,14 +113,16 @@ def test_the_process_is_light(pool: Pool) -> None:
 def test_sigterm_drains_and_leaves_nothing(tmp_path: Path) -> None:
     with running_pool(tmp_path, "--devices", "cpu:2") as pool:
         for name in "ab":
-            pool.start(name, SOURCE, SINK)
+            start(pool, name)
         family = pool.children()
         assert len(family) >= 4  # fork server, inspector, two workers
         pool.process.send_signal(signal.SIGTERM)
         assert pool.process.wait(30) == 0
         _, alive = psutil.wait_procs(family, timeout=5)
         assert alive == []
-        assert pool.log.read_text().count("ended: requested") == 3  # all drained, none was killed
+        log = pool.log.read_text()
+        assert "stream a ended: requested" in log and "stream b ended: requested" in log
+        assert "killed_by_us" not in log
 
 
 def test_a_port_in_use_is_said(pool: Pool, tmp_path: Path) -> None:
@@ -151,12 +178,12 @@ def test_the_life_of_a_stream(pool: Pool) -> None:
 
 
 def test_a_repeat_a_conflict_and_full(pool: Pool) -> None:
-    first = pool.start("one", SOURCE, SINK)
+    first = start(pool, "one")
     status, again = pool.post("/stream/start", body("one"))
     assert (status, again["pid"]) == (200, first["pid"])
     status, answer = pool.post("/stream/start", body("one", width=64, height=64))
     assert status == 409 and "one" in answer["error"]
-    pool.start("two", SOURCE, SINK)
+    start(pool, "two")
     request = urllib.request.Request(
         pool.url + "/stream/start", data=json.dumps(body("three")).encode()
     )
@@ -178,8 +205,8 @@ def test_many_starts_of_one_id_make_one_worker(pool: Pool) -> None:
 
 
 def test_a_killed_worker_is_reported_and_its_slot_is_free(pool: Pool) -> None:
-    pid = pool.start("victim", SOURCE, SINK)["pid"]
-    other = pool.start("bystander", SOURCE, SINK)["pid"]
+    pid = start(pool, "victim")["pid"]
+    other = start(pool, "bystander")["pid"]
     pool.wait_status("victim", lambda s: s["pipeline_ready"])
     os.kill(pid, signal.SIGKILL)
     dead = pool.wait_status("victim", lambda s: not s["running"])
@@ -188,11 +215,11 @@ def test_a_killed_worker_is_reported_and_its_slot_is_free(pool: Pool) -> None:
     assert "ready after" in dead["last_error"]["log_tail"]
     assert pool.get("/health")[1]["slots"]["free"] == 1
     assert pool.status("bystander")["pid"] == other and psutil.pid_exists(other)
-    assert pool.start("victim", SOURCE, SINK)["pid"] != pid  # its id may be used again
+    assert start(pool, "victim")["pid"] != pid  # its id may be used again
 
 
 def test_params(pool: Pool) -> None:
-    pool.start("p", SOURCE, SINK)
+    start(pool, "p")
     status, answer = pool.post("/stream/p/params", {"params": {"prompts": INVERT, "seed": 1}})
     assert (status, answer["revision"], answer["ignored"]) == (200, 1, ["params.seed"])
     status, answer = pool.post("/stream/params", {"prompt": json.dumps(INVERT), "max_framerate": 9})
@@ -227,9 +254,9 @@ def test_the_id_may_come_in_the_header_and_stop_takes_anything(pool: Pool) -> No
 
 def test_without_an_id_the_only_stream_is_meant(pool: Pool) -> None:
     assert pool.get("/stream/status")[0] == 404
-    pool.start("a", SOURCE, SINK)
+    start(pool, "a")
     assert pool.get("/stream/status")[1]["request_id"] == "a"
-    pool.start("b", SOURCE, SINK)
+    start(pool, "b")
     status, answer = pool.post("/stream/stop", {})
     assert status == 409 and "a, b" in answer["error"]
     assert pool.get("/streams")[1]["count"] == 2
@@ -256,7 +283,7 @@ def test_slashes_prefixes_and_odd_ids(pool: Pool) -> None:
         ("POST", "/stream/start", b"", 400, "empty"),
         ("POST", "/stream/start", b'{"a": ', 400, "line 1, column 7"),
         ("POST", "/stream/start", b"[]", 400, "a list"),
-        ("POST", "/stream/start", {"publish_url": SINK}, 400, "subscribe_url"),
+        ("POST", "/stream/start", {"publish_url": SOURCE}, 400, "subscribe_url"),
         ("POST", "/stream/start", {**body(), "control_url": "rtmp://h/x"}, 400, "control_url"),
         ("POST", "/stream/start", body(prompts=[]), 400, "params.prompts"),
         ("POST", "/stream/start", b'"' + b"x" * (9 << 20) + b'"', 413, "too large"),
@@ -298,7 +325,7 @@ def test_nodes_and_validation(pool: Pool) -> None:
 
 
 def test_logs_end_when_the_stream_does(pool: Pool) -> None:
-    pool.start("talk", SOURCE, SINK)
+    start(pool, "talk")
     pool.wait_status("talk", lambda s: s["pipeline_ready"])
     followed: list[str] = []
     reader = threading.Thread(
@@ -314,7 +341,9 @@ def test_logs_end_when_the_stream_does(pool: Pool) -> None:
 
 
 def test_a_token_is_asked_for(tmp_path: Path) -> None:
-    with running_pool(tmp_path, "--devices", "cpu:1", "--auth-token", "s3cret") as pool:
+    flags = ("--devices", "cpu:1", "--auth-token", "s3cret")
+    with running_pool(tmp_path, *flags, ready=False) as pool:
+        until(lambda: "listening on" in pool.log.read_text())
         assert pool.get("/health")[0] == 200
         assert pool.get("/streams")[0] == 401
         assert pool.get("/api/streams/")[0] == 401
@@ -338,7 +367,7 @@ def test_the_command_line(pool: Pool, tmp_path: Path, capsys: pytest.CaptureFixt
     good, bad = tmp_path / "good.json", tmp_path / "bad.json"
     good.write_text(json.dumps(INVERT))
     bad.write_text(json.dumps(UNKNOWN_NODE))
-    flags = ("--subscribe", SOURCE, "--publish", SINK, "--id", "cli")
+    flags = ("--subscribe", SOURCE, "--publish", sink("cli"), "--id", "cli")
 
     code, _, err = run("start", *flags, "--workflow", str(bad))
     assert code == 1 and "NoSuchNode" in err
