@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import queue
 import time
+from collections.abc import AsyncIterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
@@ -18,10 +19,11 @@ from comfytrickle.mpegts.demux import Demuxer
 from comfytrickle.mpegts.units import AccessUnit
 from comfytrickle.testsrc.pattern import Pattern
 from comfytrickle.testsrc.reader import read_frame
-from comfytrickle.trickle.subscriber import Subscriber
 
 if TYPE_CHECKING:
     from av.video.codeccontext import VideoCodecContext
+
+Segments = AsyncIterable[AsyncIterable[bytes]]  # what a Subscriber is
 
 _LOOK_EVERY = 15  # frames; looking at all pixels costs more than decoding
 _CHANGED = 5.0  # levels: more than encoding twice changes on average
@@ -66,20 +68,20 @@ class Sink:
         """Whether the pictures differ from their source; None: not looked, or another size."""
         return None if self.from_source is None else self.from_source > _CHANGED
 
-    async def run(self, subscriber: Subscriber) -> None:
+    async def run(self, segments: Segments) -> None:
         """Returns when the channel ended and everything that came is in the ledger."""
         loop = asyncio.get_running_loop()
         with ThreadPoolExecutor(1, "demo-decode") as pool:
             decoding = loop.run_in_executor(pool, self._decode_all, loop)
             try:
-                await self._read(subscriber, decoding)
+                await self._read(segments, decoding)
             finally:
                 self._units.put(None)
             await decoding
 
-    async def _read(self, subscriber: Subscriber, decoding: asyncio.Future[None]) -> None:
+    async def _read(self, segments: Segments, decoding: asyncio.Future[None]) -> None:
         demuxer = Demuxer()
-        async for segment in subscriber:
+        async for segment in segments:
             async for data in segment:
                 self.bytes += len(data)
                 self._hand_over(demuxer.feed(data, time.monotonic()))
