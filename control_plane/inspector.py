@@ -38,7 +38,7 @@ class Inspector:
     def __init__(self, make_worker: Callable[[], Worker], question_timeout_s: float) -> None:
         self._make_worker = make_worker
         self._timeout = question_timeout_s
-        self._worker: Worker | None = None
+        self.worker: Worker | None = None  # the present one, whatever its state
         self._up = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
         self._catalogue: Described | None = None  # of the present worker
@@ -52,7 +52,7 @@ class Inspector:
 
     @property
     def pid(self) -> int | None:
-        return self._worker.pid if self._worker is not None and self.ready else None
+        return self.worker.pid if self.worker is not None and self.ready else None
 
     def begin(self) -> None:
         """Start keeping a worker alive, from now until close."""
@@ -107,7 +107,7 @@ class Inspector:
 
     async def _replace(self, worker: Worker) -> None:
         """End ``worker``; the keeper then starts the next one."""
-        if worker is self._worker:
+        if worker is self.worker:
             self._up.clear()
         await worker.stop("it does not answer")
 
@@ -119,8 +119,8 @@ class Inspector:
             await asyncio.wait_for(self._up.wait(), max(0.001, deadline - now))
         except asyncio.TimeoutError:
             raise Unavailable(self._why_down()) from None
-        assert self._worker is not None
-        return self._worker
+        assert self.worker is not None
+        return self.worker
 
     def _why_down(self) -> str:
         if self.last_error is not None:
@@ -140,7 +140,7 @@ class Inspector:
 
     async def _one_life(self) -> float:
         """From start to end of one worker. Returns the seconds that it served."""
-        worker = self._worker = self._make_worker()
+        worker = self.worker = self._make_worker()
         served_from = None
         try:
             await worker.start()

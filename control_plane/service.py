@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -30,6 +31,7 @@ from control_plane.worker import Budgets, Worker
 log = logging.getLogger(__name__)
 
 _LONGEST_BOOT_PAUSE_S = 30.0
+_KILLED_S = 5.0  # from SIGKILL until a process is gone
 
 
 class Service:
@@ -112,7 +114,7 @@ class Service:
     async def close(self, hurry: asyncio.Event) -> bool:
         """Drain all streams within the budget, then end everything. ``hurry`` cuts it short.
 
-        False: some workers were left to end by themselves (they do when the pipe ends).
+        False: what had not ended by then was killed.
         """
         self.closing.set()
         self.streams.draining = True
@@ -125,15 +127,25 @@ class Service:
         )
         hurried.cancel()
         in_time = ending.done()
-        if in_time:
+        if not in_time:
+            log.warning("not all workers ended in time: killed")
+            self._kill_workers()
+            await asyncio.wait([ending], timeout=_KILLED_S)
+        if ending.done():
             await ending
         else:
-            log.warning("not all workers ended in time: they end when their pipe does")
+            log.error("some workers survived SIGKILL; they end with their system call")
             ending.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await ending
         await self.launcher.close()
         return in_time
+
+    def _kill_workers(self) -> None:
+        """Their handles are waiting for the end of the processes, and see it at once."""
+        workers = [stream.worker for stream in self.streams.active()]
+        for worker in (*workers, self.inspector.worker):
+            if worker is not None and worker.exit_cause is None and worker.pid is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(worker.pid, signal.SIGKILL)
 
     async def _end_workers(self) -> None:
         await asyncio.gather(self.streams.drain(), self.inspector.close())

@@ -125,6 +125,21 @@ def test_sigterm_drains_and_leaves_nothing(tmp_path: Path) -> None:
         assert "killed_by_us" not in log
 
 
+def test_a_second_signal_does_not_wait_for_the_drain(tmp_path: Path) -> None:
+    with running_pool(tmp_path, "--devices", "cpu:1") as pool:
+        pid = start(pool, "stuck")["pid"]
+        pool.wait_status("stuck", lambda s: s["pipeline_ready"])
+        family = pool.children()
+        os.kill(pid, signal.SIGSTOP)
+        pool.process.send_signal(signal.SIGTERM)
+        until(lambda: "draining 1" in pool.log.read_text())
+        pool.process.send_signal(signal.SIGTERM)
+        assert pool.process.wait(30) == 0
+        _, alive = psutil.wait_procs(family, timeout=5)
+        assert alive == []
+        assert "not all workers ended in time" in pool.log.read_text()
+
+
 def test_a_port_in_use_is_said(pool: Pool, tmp_path: Path) -> None:
     port = pool.url.rsplit(":", 1)[1]
     done = subprocess.run(
