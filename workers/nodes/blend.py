@@ -69,7 +69,7 @@ def _mix(a: torch.Tensor, b: torch.Tensor, mode: str) -> torch.Tensor:
         shade = doubled.clamp_(max=1.0).mul_(b)
         return (1.0 - shade).mul_(lights).add_(shade)
     # soft light (W3C Compositing and Blending): a + (2b-1) * {a(1-a) up to b = 0.5 | g(a)-a beyond}
-    push = b * 2.0 - 1.0
+    push = (b * 2.0).sub_(1.0)
     darken = (1.0 - a).mul_(a).mul_(push.clamp(max=0.0))
     lighten = _soft_curve(a).sub_(a).mul_(push.clamp_(min=0.0))
     return lighten.add_(darken).add_(a)
