@@ -62,7 +62,7 @@ def _mix(a: torch.Tensor, b: torch.Tensor, mode: str) -> torch.Tensor:
     if mode == "difference":
         return a - b  # signed: what is below 0 after the mixing is clamped
     # Where a formula has two halves, clamping its argument to each half and adding what comes out
-    # is ten times as fast as computing both and choosing.
+    # takes half the time of computing both and choosing, or less.
     if mode == "overlay":  # multiplies b with 2a up to a = 0.5, screens it with 2a - 1 beyond
         doubled = a * 2.0
         lights = (doubled - 1.0).clamp_(min=0.0)
