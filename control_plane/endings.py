@@ -12,7 +12,7 @@ from comfytrickle.states import ExitCause
 class Ending:
     """What is known about a process that has ended."""
 
-    exit_code: int | None  # negative: ended by that signal
+    exit_code: int | None  # negative: ended by that signal; None: nobody can tell any more
     was_ready: bool
     said_exiting: str | None  # reason of its Exiting message, if one came
     startup_timed_out: bool = False
@@ -27,12 +27,16 @@ def exit_cause(ending: Ending) -> ExitCause:
         return ExitCause.STARTUP_TIMEOUT
     if ending.found_unresponsive:
         return ExitCause.UNRESPONSIVE
+    # Without an exit code, its last word has to do: it is said when all is flushed.
+    fine = ending.exit_code == 0 or (
+        ending.exit_code is None and ending.said_exiting not in (None, "failed")
+    )
+    if fine and ending.said_exiting == "source_ended":
+        return ExitCause.SOURCE_ENDED
+    if fine and ending.asked_to_stop:
+        return ExitCause.REQUESTED
     if ending.we_signalled and ending.exit_code != 0:
         return ExitCause.KILLED_BY_US
-    if ending.said_exiting == "source_ended" and ending.exit_code == 0:
-        return ExitCause.SOURCE_ENDED
-    if ending.asked_to_stop and ending.exit_code == 0:
-        return ExitCause.REQUESTED
     if ending.exit_code is not None and ending.exit_code < 0:
         return ExitCause.SIGNALLED
     if not ending.was_ready:

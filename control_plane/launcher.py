@@ -24,7 +24,7 @@ from typing import Any
 
 import msgspec
 import multiprocess
-from multiprocess import forkserver
+from multiprocess import forkserver, resource_tracker
 
 import comfytrickle
 from comfytrickle.errors import WorkerError
@@ -43,6 +43,8 @@ _ENVIRONMENT = {
     "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
     "MALLOC_TRIM_THRESHOLD_": str(1 << 30),
     "OMP_WAIT_POLICY": "PASSIVE",
+    # numpy's import starts a thread pool otherwise, in a process that is there to be forked.
+    "OPENBLAS_NUM_THREADS": "1",
 }
 
 
@@ -157,6 +159,15 @@ class Launcher:
             sock.close()
 
     def _launch(self, sock: socket.socket, launch_json: bytes) -> ChildProcess:
+        try:
+            return self._fork(sock, launch_json)
+        except (EOFError, ConnectionError) as error:
+            # The fork server was killed just now. A worker that it may have forked still, without
+            # telling, has lost its lifeline; the next attempt starts a new fork server.
+            log.warning("the fork server is gone (%r): starting another", error)
+            return self._fork(sock, launch_json)
+
+    def _fork(self, sock: socket.socket, launch_json: bytes) -> ChildProcess:
         ours, theirs = socket.socketpair()
         try:
             process = self._context.Process(target=entry.main, args=(sock, theirs, launch_json))
@@ -203,8 +214,14 @@ def _discard(future: asyncio.Future[Any]) -> None:
 
 
 def _stop_fork_server() -> None:
-    # The only public way is to let it notice our death; a server that stops has to end it sooner.
-    forkserver._forkserver._stop()
+    # The only public way is to let them notice our death. A control plane that stops says that
+    # nothing of it is left, so it ends both itself. By a signal: asked politely, the fork server
+    # waits for every worker to end, and one may be stuck in the kernel.
+    server = forkserver._forkserver
+    if server._forkserver_pid is not None:
+        os.kill(server._forkserver_pid, signal.SIGTERM)  # our child, not reaped yet: never another
+    server._stop()
+    resource_tracker._resource_tracker._stop()  # started with it; we name nothing it would track
 
 
 @contextlib.contextmanager

@@ -24,7 +24,6 @@ from workers.stats import Drops, Stats
 
 # A source that sends this much and shows no program is not MPEG-TS; it would be read for ever.
 _NOT_TS_BYTES = 2 << 20
-_VIDEO_CODECS = ("h264", "hevc", "mpeg2video")
 
 
 class BadSource(Exception):
@@ -153,9 +152,9 @@ class DecodeStage(Stage):
         self._give(self._decoder.decode(unit))
 
     def _choose(self, stream: ElementaryStream) -> None:
-        if stream.codec not in _VIDEO_CODECS:
+        if stream.codec is None:
             raise BadSource(
-                f"the source's video (stream type {stream.stream_type:#04x}) is not H.264 or H.265"
+                f"the source's video (stream type {stream.stream_type:#04x}) is of an unknown codec"
             )
         size = self.size
         self._end_decoder()

@@ -9,15 +9,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from comfytrickle.messages import EncodeConfig
+from comfytrickle.messages import EncodeConfig, Failed
 from comfytrickle.mpegts.mux import Muxer
 from comfytrickle.mpegts.units import ElementaryStream
 from workers.audio import AudioRoute, HeldAudio
-from workers.media.encode import EncodedFrame, Encoder
+from workers.media.encode import EncodedFrame, EncodeFailed, Encoder
 from workers.media.frames import Frame
 from workers.queues import Closed, Handover, Outbox
 from workers.stages import Stage
-from workers.stats import Stats
+from workers.stats import Drops, Stats
 
 _VIDEO_PID = 0x100
 _STREAM_TYPES = {"h264": 0x1B, "hevc": 0x24}
@@ -42,6 +42,8 @@ class EncodeStage(Stage):
         audio: AudioRoute,
         outbox: Outbox[Packet | None],
         stats: Stats,
+        *,
+        on_failed: Callable[[Failed], None],
         on_error: Callable[[str, Exception], None],
     ) -> None:
         super().__init__("encode", on_error)
@@ -50,6 +52,8 @@ class EncodeStage(Stage):
         self._audio = audio
         self._outbox = outbox
         self._stats = stats
+        self._on_failed = on_failed
+        self._drops = Drops()
         self._encoder = Encoder(config)
         self._video = ElementaryStream(
             _VIDEO_PID, _STREAM_TYPES[config.codec], "video", config.codec
@@ -65,10 +69,7 @@ class EncodeStage(Stage):
     def work(self) -> None:
         try:
             while (frame := self._source.get()) is not None:
-                begun = time.monotonic()
-                encoded = self._encoder.encode(frame)
-                self._stats.encode.add(time.monotonic() - begun)
-                for one in encoded:
+                for one in self._encode(frame):
                     self._write(one)
             for one in self._encoder.flush():
                 self._write(one)
@@ -83,6 +84,21 @@ class EncodeStage(Stage):
 
     def abort(self) -> None:
         self._source.close()
+
+    def dropped(self) -> dict[str, int]:
+        """Frames that could not be encoded, by cause."""
+        return self._drops.snapshot()
+
+    def _encode(self, frame: Frame) -> list[EncodedFrame]:
+        begun = time.monotonic()
+        try:
+            encoded = self._encoder.encode(frame)
+        except EncodeFailed as error:  # of this frame; the next one gets a new encoder
+            self._drops.add("encode")
+            self._on_failed(Failed("encode", str(error)))
+            return []
+        self._stats.encode.add(time.monotonic() - begun)
+        return encoded
 
     def _write(self, frame: EncodedFrame) -> None:
         data = b""

@@ -57,7 +57,7 @@ class EngineStage(Stage):
         self._updates: queue.SimpleQueue[UpdateParams] = queue.SimpleQueue()
         self._reported_at = 0.0
         self._unreported = 0
-        self.drops = Drops()
+        self._drops = Drops()
         self.revision = config.revision
         self.detail: dict[str, Any] = {}
 
@@ -65,6 +65,10 @@ class EngineStage(Stage):
         """Ask for new params; the answer comes through ``on_params``. Any thread."""
         self._updates.put(params)
         self._slot.poke()
+
+    def dropped(self) -> dict[str, int]:
+        """Frames that failed in the graph, by cause."""
+        return self._drops.snapshot()
 
     def work(self) -> None:
         begun = time.monotonic()
@@ -104,7 +108,7 @@ class EngineStage(Stage):
             rgb, owner = bridge.download(workflow.run(bridge.upload(frame.rgb)))
         except NodeFailed as error:
             self._stats.node_errors += 1
-            self.drops.add("error")
+            self._drops.add("error")
             self._report(error)
             return
         done = time.monotonic()

@@ -29,6 +29,7 @@ from workers.decode_stage import BadSource, DecodeStage, Item, Resize
 from workers.encode_stage import EncodeStage, Packet
 from workers.engine.protocol import NodeFailed
 from workers.engine_stage import EngineStage
+from workers.media.decode import UnsupportedVideo
 from workers.media.frames import Frame
 from workers.media.slot import Slot
 from workers.queues import Handover, Inbox, Outbox
@@ -80,7 +81,13 @@ class StreamSession:
             on_error=self._stage_failed,
         )
         self._encode = EncodeStage(
-            config.encode, between, audio, self._outbox, self._stats, self._stage_failed
+            config.encode,
+            between,
+            audio,
+            self._outbox,
+            self._stats,
+            on_failed=lambda failed: self._from_thread(self._pipe.send, failed),
+            on_error=self._stage_failed,
         )
 
     def _from_thread(self, function: Any, *args: Any) -> None:
@@ -154,7 +161,7 @@ class StreamSession:
     def _stage_failed(self, stage: str, error: Exception) -> None:
         """From the stage's own thread, which is ending."""
         match error:
-            case BadSource():
+            case BadSource() | UnsupportedVideo():
                 failed = m.Failed("source", str(error), retryable=False)
             case InvalidWorkflow():
                 details = "; ".join(f"node {e.node_id}: {e.message}" for e in error.errors)
@@ -238,7 +245,10 @@ class StreamSession:
                 seq=self._status_seq,
                 state=self._state,
                 counters=stats.counters(
-                    [self._decode.dropped(), self._slot.dropped(), self._engine.drops.snapshot()],
+                    [
+                        part.dropped()
+                        for part in (self._decode, self._slot, self._engine, self._encode)
+                    ],
                     transport,
                 ),
                 fps_in=stats.rate_in.per_second(now),

@@ -27,6 +27,8 @@ from control_plane.endings import Ending, exit_cause, signal_name
         # It drained just as we lost patience: what it did counts.
         (Ending(0, True, "requested", asked_to_stop=True, we_signalled=True), ExitCause.REQUESTED),
         (Ending(None, True, None, asked_to_stop=True, we_signalled=True), ExitCause.KILLED_BY_US),
+        (Ending(None, True, "requested", asked_to_stop=True), ExitCause.REQUESTED),
+        (Ending(None, True, "failed"), ExitCause.NONZERO),
     ],
 )  # fmt: skip
 def test_exit_cause(ending: Ending, cause: ExitCause) -> None:
