@@ -71,6 +71,15 @@ def summary(report: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def refusal(answer: dict[str, Any]) -> str:
+    """What the API says about a start that it refused, node by node."""
+    lines = [str(answer.get("error", answer))]
+    for node, entry in (answer.get("node_errors") or {}).items():
+        where = f"node {node} ({entry['class_type']})" if node else "workflow"
+        lines += [f"  {where}: {error['message']}" for error in entry["errors"]]
+    return "\n".join(lines)
+
+
 def _pictures(report: dict[str, Any]) -> str:
     checked, wrong = report["pictures"]["checked"], report["pictures"]["wrong"]
     if checked:

@@ -16,7 +16,7 @@ from typing import Any
 from comfytrickle.cli.running import on_signal
 from comfytrickle.demo.children import STREAM, Child, ControlPlane, DemoFailed
 from comfytrickle.demo.ledger import Ledger
-from comfytrickle.demo.report import live_line, result
+from comfytrickle.demo.report import live_line, refusal, result
 from comfytrickle.demo.sink import Sink
 from comfytrickle.demo.workflows import DemoWorkflow
 from comfytrickle.testsrc.encoder import EncoderSpec
@@ -133,7 +133,7 @@ class _Demo:
         }
         status, answer = await plane.request("POST", "/stream/start", body)
         if status != 200:
-            raise DemoFailed(f"the stream was refused with {status}: {answer}")
+            raise DemoFailed(f"the stream was refused with {status}: {refusal(answer)}")
         deadline = time.monotonic() + STREAM_READY_S
         while True:
             report = await _status(plane)
@@ -187,6 +187,8 @@ class _Demo:
             faults.append(f"the output channel did not end within {DRAIN_S:.0f} s after the source")
         else:
             reading.result()
+        if faults:
+            say(str(plane.stream_failure("what the logs say:")))
         self._ledger.close()
         faults += self._ledger.faults()
         if report["restarts"]:
