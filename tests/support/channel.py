@@ -6,7 +6,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aiohttp import web
 
@@ -33,7 +33,7 @@ class Got:
     seq: int
     gap: bool
     content_type: str | None
-    data: bytes = b""
+    data: bytearray = field(default_factory=bytearray)
     done: bool = False
 
 
@@ -58,7 +58,7 @@ class Collector:
                 got.done = True
 
     @property
-    def data(self) -> list[bytes]:
+    def data(self) -> list[bytearray]:
         return [segment.data for segment in self.segments]
 
     @property

@@ -210,18 +210,32 @@ class Publisher:
             self._show(Phase.ENDED)
 
     async def _say_goodbye(self, deadline: float) -> None:
+        """End the channel, or at least the preconnected POST, and get that POST's answer."""
         last, self._next = self._next, None
-        if self._delete_on_close:
-            deleting = self._loop.create_task(delete_channel(self._http))
-            try:
-                await asyncio.wait({deleting}, timeout=deadline - self._loop.time())
-            finally:
-                deleting.cancel()
-                await asyncio.wait({deleting})
-        elif last is not None:
-            last.out.end()
-        if last is not None and not last.has_failed:
+        if last is not None and last.has_failed:
+            last.task.cancel()
+            last = None
+        if not self._delete_on_close:
+            if last is not None:
+                last.out.end()
+                await asyncio.wait({last.task}, timeout=_GOODBYE_S)
+            return
+        await self._delete_channel(deadline)
+        if last is not None:
             await asyncio.wait({last.task}, timeout=_GOODBYE_S)
+            if not last.task.done():
+                # Just made, it came to the server after the DELETE, which so has a new channel.
+                last.task.cancel()
+                await asyncio.wait({last.task})
+                await self._delete_channel(deadline)
+
+    async def _delete_channel(self, deadline: float) -> None:
+        deleting = self._loop.create_task(delete_channel(self._http))
+        try:
+            await asyncio.wait({deleting}, timeout=max(0.0, deadline - self._loop.time()))
+        finally:
+            deleting.cancel()
+            await asyncio.wait({deleting})
 
     # --- segments ---
 
