@@ -42,6 +42,8 @@ _INBOX_BYTES = 8 << 20  # of transport stream read ahead of the decoder
 _OUTBOX_BYTES = 8 << 20  # of transport stream waiting for the publisher
 _ENCODE_AHEAD = 2  # frames between engine and encoder
 
+_FLUSH_S = 3.0  # for what is in flight when the source has failed
+
 # Exit codes beside 0: what the parent shows is the Failed message, not these.
 EXIT_FAILED = 1
 EXIT_ORPHANED = 3
@@ -117,12 +119,18 @@ class StreamSession:
                 asyncio.create_task(self._report(), name="report"),
             ]
             self._source_task = tasks[0]
+            for task in tasks:
+                task.add_done_callback(self._task_done)
             writing = asyncio.create_task(self._write_sink(), name="sink")
             try:
                 over: set[asyncio.Future[Any]] = {writing, self._failed}
                 await asyncio.wait(over, return_when=asyncio.FIRST_COMPLETED)
                 if self._failed.done():
-                    return await self._give_up(self._failed.result())
+                    failed = self._failed.result()
+                    if failed.kind == "source":
+                        # Nothing more will come; what came, and the end, still go out.
+                        await asyncio.wait({writing}, timeout=_FLUSH_S)
+                    return await self._give_up(failed)
                 self._send_status(State.DRAINING)
                 self._pipe.send(m.Exiting(self._reason))
                 await self._pipe.flush(1.0)
@@ -144,6 +152,14 @@ class StreamSession:
     def _fail(self, failed: m.Failed) -> None:
         if not self._failed.done():
             self._failed.set_result(failed)
+
+    def _task_done(self, task: asyncio.Task[None]) -> None:
+        """None of them may die unseen: a stream without its reports is not watched any more."""
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            log.error("task %s failed", task.get_name(), exc_info=error)
+            text = f"{task.get_name()}: {type(error).__name__}: {error}"
+            self._fail(m.Failed("internal", text, retryable=False))
 
     async def _read_source(self) -> None:
         try:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import aiohttp
 
 from benchmarks.clip import FPS, EncodedUnit, endless
-from comfytrickle.mpegts.demux import SILENCE_S, Demuxer
+from comfytrickle.mpegts.demux import Demuxer
 from comfytrickle.mpegts.units import PTS_MASK
 from comfytrickle.trickle.publisher import Publisher
 from comfytrickle.trickle.subscriber import Subscriber
@@ -78,4 +78,3 @@ async def read(session: aiohttp.ClientSession, url: str, times: Times) -> None:
         note(time.monotonic(), demuxer.segment_end(time.monotonic()))
 
 
-__all__ = ["SILENCE_S", "Times", "feed", "quantile", "read"]

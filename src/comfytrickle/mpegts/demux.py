@@ -302,9 +302,7 @@ class Demuxer:
                 self._cut(pes, guess)
 
     def _take(self) -> list[AccessUnit]:
-        out = self._out
-        if out:
-            self._out = []
+        out, self._out = self._out, []
         return out
 
     # --- tables -------------------------------------------------------------------------------
