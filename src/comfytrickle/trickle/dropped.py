@@ -54,15 +54,3 @@ class DroppedSegments:
             except TrickleError:
                 return  # the server lets us write, but not this
             await asyncio.sleep(backoff.next())
-
-
-async def delete_channel(http: ChannelHttp) -> None:
-    """DELETE /c, however often it takes."""
-    backoff = Backoff()
-    while True:
-        try:
-            return await http.delete()
-        except TRANSPORT_ERRORS:
-            await asyncio.sleep(backoff.next())
-        except TrickleError:
-            return  # the server lets us write, but not delete: it will sweep what is idle

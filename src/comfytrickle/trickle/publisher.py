@@ -16,10 +16,9 @@ from comfytrickle.trickle.channel_http import ChannelHttp
 from comfytrickle.trickle.client_session import TRANSPORT_ERRORS
 from comfytrickle.trickle.cursor import Phase
 from comfytrickle.trickle.delivery import Delivery
-from comfytrickle.trickle.dropped import DroppedSegments, delete_channel
+from comfytrickle.trickle.dropped import DroppedSegments
+from comfytrickle.trickle.goodbye import end_channel, end_post
 from comfytrickle.trickle.protocol import MIME_MPEGTS
-
-_GOODBYE_S = 0.5  # for the answer to the preconnected POST when all else is over
 
 
 @dataclass
@@ -210,32 +209,14 @@ class Publisher:
             self._show(Phase.ENDED)
 
     async def _say_goodbye(self, deadline: float) -> None:
-        """End the channel, or at least the preconnected POST, and get that POST's answer."""
         last, self._next = self._next, None
         if last is not None and last.has_failed:
             last.task.cancel()
             last = None
-        if not self._delete_on_close:
-            if last is not None:
-                last.out.end()
-                await asyncio.wait({last.task}, timeout=_GOODBYE_S)
-            return
-        await self._delete_channel(deadline)
-        if last is not None:
-            await asyncio.wait({last.task}, timeout=_GOODBYE_S)
-            if not last.task.done():
-                # Just made, it came to the server after the DELETE, which so has a new channel.
-                last.task.cancel()
-                await asyncio.wait({last.task})
-                await self._delete_channel(deadline)
-
-    async def _delete_channel(self, deadline: float) -> None:
-        deleting = self._loop.create_task(delete_channel(self._http))
-        try:
-            await asyncio.wait({deleting}, timeout=max(0.0, deadline - self._loop.time()))
-        finally:
-            deleting.cancel()
-            await asyncio.wait({deleting})
+        if self._delete_on_close:
+            await end_channel(self._http, last, deadline)
+        else:
+            await end_post(last)
 
     # --- segments ---
 
