@@ -202,7 +202,7 @@ class Handlers:
             elif channel.leave(segment):
                 self._give_grace(channel, segment)
         if outcome is Outcome.LOST:
-            return replies.error(400, "Broken body", close=True)
+            return replies.error(500, "Broken body", close=True)
         if outcome is Outcome.TOO_LARGE:
             return replies.segment_too_large()
         if outcome is Outcome.ENDED:
