@@ -57,6 +57,7 @@ class ScriptedWorker:
         self.exited = asyncio.Event()
         self.stops: list[str] = []
         self.updates: list[m.UpdateParams] = []
+        self.updating = self.most_updating = 0
         self.refuse: list[NodeError] | None = None
         self.questions = 0
         self.hang = False
@@ -99,7 +100,10 @@ class ScriptedWorker:
 
     async def update(self, params: m.UpdateParams) -> m.ParamsApplied | m.ParamsRejected:
         self.updates.append(params)
+        self.updating += 1
+        self.most_updating = max(self.most_updating, self.updating)
         await asyncio.sleep(0)
+        self.updating -= 1
         if self.refuse is not None:
             return m.ParamsRejected(params.revision, "it cannot run", self.refuse)
         return m.ParamsApplied(params.revision)
@@ -406,6 +410,7 @@ async def test_simultaneous_updates_keep_their_order(bench: Bench) -> None:
     )
     assert revisions == [1, 2, 3]
     assert [u.width for u in bench.workers[0].updates] == list(sizes)
+    assert bench.workers[0].most_updating == 1  # the next is sent when the last was answered
     assert (stream.config.width, stream.config.revision) == (48, 3)
 
 
