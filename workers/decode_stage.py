@@ -95,7 +95,8 @@ class DecodeStage(Stage):
     @property
     def size(self) -> tuple[int, int] | None:
         """(width, height) of the frames given to the engine; None before the first."""
-        return self._decoder.size if self._decoder else self._size
+        decoder = self._decoder  # the loop asks while the thread may be ending it
+        return decoder.size if decoder else self._size
 
     def work(self) -> None:
         while True:
@@ -170,6 +171,7 @@ class DecodeStage(Stage):
         if self._decoder is None:
             return
         self._give(self._decoder.flush())
+        self._size = self._decoder.size  # the stream keeps it, and goes on telling it
         for cause, count in self._decoder.dropped.items():
             self.drops.add(cause, count)
         self._decoder.close()
