@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
-import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -143,9 +141,8 @@ class Service:
         """Their handles are waiting for the end of the processes, and see it at once."""
         workers = [stream.worker for stream in self.streams.active()]
         for worker in (*workers, self.inspector.worker):
-            if worker is not None and worker.exit_cause is None and worker.pid is not None:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(worker.pid, signal.SIGKILL)
+            if worker is not None:
+                worker.kill()
 
     async def _end_workers(self) -> None:
         await asyncio.gather(self.streams.drain(), self.inspector.close())

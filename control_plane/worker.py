@@ -111,17 +111,20 @@ class Worker:
             ours.close()
             self._finish(None)
             raise
-        self._pipe = await Pipe.open(ours, m.ToParent)
         self._watching = asyncio.create_task(self._watch(self._process))
-        self._reading = asyncio.create_task(self._read(self._pipe))
         try:
+            self._pipe = await Pipe.open(ours, m.ToParent)
+            self._reading = asyncio.create_task(self._read(self._pipe))
+            if self._asked_to_stop:
+                raise WorkerError(self._why("was stopped before it had started"))
             if not await self._first_of(self._hello, self._budgets.hello):
                 self._startup_timed_out = not self._exited.is_set()
                 raise WorkerError(self._why("did not say Hello"))
             self._to_state(State.LOADING)
             self._pipe.send(self._configure)
         except BaseException:
-            await self.stop()
+            self.kill()
+            await self.wait_exited()
             raise
 
     async def wait_ready(self) -> None:
@@ -140,8 +143,8 @@ class Worker:
     async def stop(self, reason: str = "requested") -> ExitCause:
         """Drain, then SIGTERM, then SIGKILL of its process group, then join.
 
-        Takes at most drain + terminate + kill seconds. Idempotent; a second caller waits for the
-        same end. A cancelled caller does not stop the stopping.
+        Takes at most drain + terminate + kill seconds; during start(), as long as that does.
+        Idempotent: a second caller waits for the same end. A cancelled caller does not stop it.
         """
         if self._stopping is None:
             self._stopping = asyncio.create_task(self._stop(reason))
@@ -149,9 +152,9 @@ class Worker:
         return await self.wait_exited()
 
     async def _stop(self, reason: str) -> None:
-        if self._exited.is_set() or self._process is None or self._pipe is None:
-            return
         self._asked_to_stop = True
+        if self._exited.is_set() or self._process is None or self._pipe is None:
+            return  # start() sees that it was asked to stop, as soon as there is a process
         if self._hello.is_set() and not self._startup_timed_out:
             self._to_state(State.DRAINING)
             if self._pipe.send(m.Drain(deadline_s=self._budgets.drain * 0.8, reason=reason)):
@@ -169,6 +172,12 @@ class Worker:
             # Only a process in an uninterruptible system call (a driver) gets here.
             log.error("worker %s (pid %s) survived SIGKILL", self.name, self.pid)
             self._finish(None)
+
+    def kill(self) -> None:
+        """SIGKILL its process group now. The end is seen as any other; await wait_exited."""
+        if self._process is not None and not self._exited.is_set():
+            self._we_signalled = True
+            self._process.kill_group()
 
     # --- questions ----------------------------------------------------------------------------
 
@@ -220,9 +229,7 @@ class Worker:
         except ProtocolError as error:
             log.error("worker %s: %s; it is ended", self.name, error)
             self._fail(m.Failed("internal", str(error), retryable=False))
-            if self._process is not None:
-                self._we_signalled = True
-                self._process.kill_group()
+            self.kill()
 
     def _take(self, message: m.ToParent) -> None:
         match message:

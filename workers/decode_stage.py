@@ -174,6 +174,7 @@ class DecodeStage(Stage):
         self._size = self._decoder.size  # the stream keeps it, and goes on telling it
         for cause, count in self._decoder.dropped.items():
             self.drops.add(cause, count)
+        self._size = self._decoder.size  # the stream keeps its size, whatever comes next
         self._decoder.close()
         self._decoder = None
 

@@ -60,6 +60,7 @@ class StreamSession:
         self._status_seq = 0
         self._loop = asyncio.get_running_loop()
         self._failed: asyncio.Future[m.Failed] = self._loop.create_future()
+        self._drained_late: asyncio.Future[None] = self._loop.create_future()
         self._reason = "source_ended"
         self._seen_source_error: str | None = None
         self._resize: dict[int, Resize] = {}
@@ -123,7 +124,7 @@ class StreamSession:
                 task.add_done_callback(self._task_done)
             writing = asyncio.create_task(self._write_sink(), name="sink")
             try:
-                over: set[asyncio.Future[Any]] = {writing, self._failed}
+                over: set[asyncio.Future[Any]] = {writing, self._failed, self._drained_late}
                 await asyncio.wait(over, return_when=asyncio.FIRST_COMPLETED)
                 if self._failed.done():
                     failed = self._failed.result()
@@ -131,6 +132,8 @@ class StreamSession:
                         # Nothing more will come; what came, and the end, still go out.
                         await asyncio.wait({writing}, timeout=_FLUSH_S)
                     return await self._give_up(failed)
+                if not writing.done():
+                    log.warning("not flushed within the deadline: what is left is dropped")
                 self._send_status(State.DRAINING)
                 self._pipe.send(m.Exiting(self._reason))
                 await self._pipe.flush(1.0)
@@ -201,8 +204,8 @@ class StreamSession:
                     log.error("the parent is gone: this worker ends")
                     logging.shutdown()
                     os._exit(EXIT_ORPHANED)
-                case m.Drain(reason=reason):
-                    self._drain(reason)
+                case m.Drain(deadline_s=deadline_s, reason=reason):
+                    self._drain(deadline_s, reason)
                 case m.UpdateParams():
                     self._update(message)
                 case m.Ping():
@@ -212,13 +215,18 @@ class StreamSession:
                 case _:
                     log.error("not for a stream: %s", type(message).__name__)
 
-    def _drain(self, reason: str) -> None:
+    def _drain(self, deadline_s: float, reason: str) -> None:
         if self._state is State.DRAINING:
             return
+        self._loop.call_later(deadline_s, self._drain_is_late)
         log.info("draining: %s", reason)
         self._reason = reason
         self._send_status(State.DRAINING)
         self._source_task.cancel()  # its end travels through the stages to the sink
+
+    def _drain_is_late(self) -> None:
+        if not self._drained_late.done():
+            self._drained_late.set_result(None)
 
     def _update(self, params: m.UpdateParams) -> None:
         if params.width and params.height:

@@ -115,3 +115,33 @@ async def test_a_log_that_cannot_be_written_is_a_startup_error(
         await worker.start()
     assert worker.state is State.EXITED
     assert worker.exit_cause is ExitCause.STARTUP_ERROR
+
+
+async def test_a_stop_during_the_start_leaves_no_process(
+    launcher: Launcher, tmp_path: Path
+) -> None:
+    worker = inspector(launcher, tmp_path)
+    starting = asyncio.create_task(worker.start())
+    await asyncio.sleep(0)  # the launch is on its way
+    stopping = asyncio.create_task(worker.stop())
+    with pytest.raises(WorkerError, match="stopped"):
+        await asyncio.wait_for(starting, 20)
+    assert await asyncio.wait_for(stopping, 20) is ExitCause.KILLED_BY_US
+    assert worker.state is State.EXITED
+
+
+async def test_a_sink_that_cannot_be_reached_does_not_hold_up_a_stop(
+    launcher: Launcher, tmp_path: Path
+) -> None:
+    config = m.StreamConfig(
+        stream_id="s",
+        workflow=INVERT,
+        subscribe_url="http://127.0.0.1:1/in",
+        publish_url="http://127.0.0.1:1/out",
+    )
+    launch = m.Launch(name="s", log_path=str(tmp_path / "s.log"))
+    worker = Worker(launcher, launch, m.ConfigureStream(config=config), budgets=Budgets(drain=1.0))
+    await worker.start()
+    await worker.wait_ready()
+    assert await asyncio.wait_for(worker.stop(), 20) is ExitCause.REQUESTED
+    assert worker.exit_code == 0
