@@ -33,10 +33,15 @@ PRESETS = (
 )
 BITRATE_MIN, BITRATE_MAX = 10_000, 200_000_000  # bits per second
 GOP_MIN, GOP_MAX = 0.1, 10.0  # seconds
+# A source channel that is not there yet is waited for, but a mistyped URL must not keep a slot.
+APPEAR_TIMEOUT_S = 120.0
+APPEAR_TIMEOUT_MAX = 7 * 86400.0
 
 URL_KEYS = ("subscribe_url", "publish_url", "control_url", "events_url", "data_url")
 PROMPT_KEYS = ("prompt", "prompts")
-PARAM_KEYS = (*PROMPT_KEYS, "width", "height", "max_framerate", "drop", "encode")
+PARAM_KEYS = (
+    *PROMPT_KEYS, "width", "height", "max_framerate", "drop", "encode", "appear_timeout_s"
+)  # fmt: skip
 ENCODE_KEYS = ("preset", "bitrate", "crf", "gop_s")
 
 
@@ -52,6 +57,7 @@ class StartRequest(msgspec.Struct, frozen=True):
     max_framerate: float | None
     drop: str
     encode: EncodeConfig
+    appear_timeout_s: float
     ignored: list[str]
 
     def config(self, stream_id: str, engine: EngineConfig, verify_tls: bool) -> StreamConfig:
@@ -64,6 +70,7 @@ class StartRequest(msgspec.Struct, frozen=True):
             max_framerate=self.max_framerate,
             drop=self.drop,
             encode=self.encode,
+            appear_timeout_s=self.appear_timeout_s,
             engine=engine,
             verify_tls=verify_tls,
             subscribe_url=self.urls["subscribe_url"],
@@ -111,6 +118,7 @@ def read_start(body: Mapping[str, Any], header_id: str | None = None) -> StartRe
         max_framerate=_framerate(params, "params."),
         drop=bodies.one_of(params, "drop", DROPS, "params.") or "latest",
         encode=_encode(params, "params.") or EncodeConfig(),
+        appear_timeout_s=_appear_timeout(params, "params."),
         ignored=[key for key in body if key not in known] + _unknown_params(params, "params."),
     )
 
@@ -176,6 +184,11 @@ def _size(params: Mapping[str, Any], where: str) -> tuple[int | None, int | None
 def _framerate(params: Mapping[str, Any], where: str) -> float | None:
     value = bodies.real(params, "max_framerate", FRAMERATE_MIN, FRAMERATE_MAX, where)
     return None if value is None else float(value)
+
+
+def _appear_timeout(params: Mapping[str, Any], where: str) -> float:
+    value = bodies.real(params, "appear_timeout_s", 0, APPEAR_TIMEOUT_MAX, where)
+    return APPEAR_TIMEOUT_S if value is None else float(value)
 
 
 def _encode(params: Mapping[str, Any], where: str) -> EncodeConfig | None:

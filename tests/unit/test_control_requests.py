@@ -76,6 +76,7 @@ def test_no_workflow_means_the_pass_through(params: Any) -> None:
     asked = start(params)
     assert classes(asked.workflow) == ["LoadTensor", "SaveTensor"]
     assert (asked.width, asked.height, asked.max_framerate) == (None, None, None)
+    assert asked.appear_timeout_s == 120.0
     assert (asked.drop, asked.encode, asked.stream_id) == ("latest", EncodeConfig(), None)
 
 
@@ -202,11 +203,13 @@ def test_our_own_keys() -> None:
     asked = start(
         {
             "max_framerate": "24",
+            "appear_timeout_s": "1.5",
             "drop": "never",
             "encode": {"preset": "fast", "bitrate": "2000000", "crf": 20, "gop_s": 0.5, "x": 1},
         }
     )
     assert (asked.max_framerate, asked.drop) == (24.0, "never")
+    assert asked.appear_timeout_s == 1.5
     assert asked.encode == EncodeConfig(preset="fast", bitrate=2_000_000, crf=20.0, gop_s=0.5)
     assert asked.ignored == ["params.encode.x"]
 
@@ -216,6 +219,8 @@ def test_our_own_keys() -> None:
     [
         ({"max_framerate": 0}, "params.max_framerate"),
         ({"max_framerate": 1000}, "params.max_framerate"),
+        ({"appear_timeout_s": -1}, "params.appear_timeout_s"),
+        ({"appear_timeout_s": "soon"}, "params.appear_timeout_s"),
         ({"drop": "oldest"}, "params.drop"),
         ({"drop": 1}, "params.drop"),
         ({"encode": 5}, "params.encode"),
