@@ -19,11 +19,9 @@ from workers.media.decode import NO_PTS, Decoder
 from workers.media.frames import Frame
 from workers.media.slot import Slot
 from workers.queues import Inbox
+from workers.recognition import Recognition
 from workers.stages import Stage
 from workers.stats import Drops, Stats
-
-# A source that sends this much and shows no program is not MPEG-TS; it would be read for ever.
-_NOT_TS_BYTES = 2 << 20
 
 
 class BadSource(Exception):
@@ -40,9 +38,11 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class SegmentStart:
-    """``gap``: bytes were lost between what came before and this segment."""
+    """``gap``: bytes were lost between what came before and this segment. ``content_type``: the
+    channel's."""
 
     gap: bool
+    content_type: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,9 @@ class SegmentEnd:
 
 @dataclass(frozen=True, slots=True)
 class SourceEnd:
-    pass
+    """``cut``: we stopped reading; the source itself may go on."""
+
+    cut: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,7 @@ class DecodeStage(Stage):
         self._audio = audio
         self._stats = stats
         self._demuxer = Demuxer()
+        self._recognition = Recognition()
         self._timeline = Timeline()
         self._decoder: Decoder | None = None
         self._video: ElementaryStream | None = None
@@ -104,28 +107,37 @@ class DecodeStage(Stage):
             now = time.monotonic()
             match item:
                 case Chunk(data, arrived):
+                    self._recognition.took(len(data), arrived)
                     self._take(self._demuxer.feed(data, arrived))
-                    if not self._demuxer.streams and self._stats.bytes_in > _NOT_TS_BYTES:
-                        raise BadSource(
-                            f"the source sent {self._stats.bytes_in} bytes without a program: "
-                            "not an MPEG transport stream"
-                        )
+                    self._recognise(now)
                 case None:
                     self._take(self._demuxer.silence(now))
-                case SegmentStart(gap):
+                case SegmentStart(gap, content_type):
+                    self._recognition.segment_began(content_type)
                     if gap:
                         self._demuxer.discontinuity()
                 case SegmentEnd():
                     self._take(self._demuxer.segment_end(now))
+                    self._recognition.segment_ended()
+                    self._recognise(now)
                 case Resize(width, height):
                     self._resize((width, height))
-                case SourceEnd():
+                case SourceEnd(cut):
                     self._take(self._demuxer.flush(now))
                     self._end_decoder()
+                    if not cut:
+                        self._recognise(now, ended=True)
                     return
 
     def abort(self) -> None:
         self._slot.close()
+
+    def _recognise(self, now: float, ended: bool = False) -> None:
+        if self._video is None:
+            streams = self._demuxer.streams.values()
+            problem = self._recognition.problem(streams, now, ended=ended)
+            if problem is not None:
+                raise BadSource(problem)
 
     # --- units --------------------------------------------------------------------------------
 

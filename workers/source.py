@@ -20,15 +20,17 @@ async def pump(subscriber: Subscriber, inbox: Inbox[Item], stats: Stats) -> None
 
     Raises SourceMissing, and what the subscriber raises (TrickleError: the server refuses).
     """
+    cut = True
     try:
         async for segment in subscriber:
-            await inbox.put(SegmentStart(segment.gap))
+            await inbox.put(SegmentStart(segment.gap, segment.content_type))
             async for data in segment:
                 stats.bytes_in += len(data)
                 await inbox.put(Chunk(data, time.monotonic()), len(data))
             await inbox.put(SegmentEnd())
+        cut = False
         if subscriber.end_reason == "never_appeared":
             raise SourceMissing("the source channel never appeared")
     finally:
         await subscriber.aclose()
-        inbox.put_nowait(SourceEnd())
+        inbox.put_nowait(SourceEnd(cut))
