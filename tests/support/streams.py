@@ -17,8 +17,9 @@ import io
 import itertools
 import json
 import secrets
+import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -34,11 +35,13 @@ from comfytrickle.mpegts.demux import Demuxer
 from comfytrickle.mpegts.units import PTS_MASK
 from comfytrickle.testsrc.clip import VIDEO_PID, Clip
 from comfytrickle.testsrc.reader import luma, read_frame
+from comfytrickle.testsrc.sending import Sent, send
+from comfytrickle.testsrc.sources import Chunk
 from comfytrickle.trickle.client_session import open_session
 from comfytrickle.trickle.publisher import Publisher
 from comfytrickle.trickle.server import TrickleServer
 from comfytrickle.trickle.subscriber import Subscriber
-from tests.support.pool import ROOT, Pool
+from tests.support.pool import ROOT, Pool, free_port
 from tests.support.tsstreams import chunked, packets
 
 PATIENCE_S = 60.0  # for what must come; a busy machine is slow
@@ -46,7 +49,9 @@ LOOK_S = 0.2  # between two looks at the status
 # Health may say ok for so long after the last frame: 3 s until a source counts as silent, 5 s until
 # an output counts as late, a status that is sent twice a second, and a busy machine.
 OK_LINGERS_S = 7.0
-AHEAD = 3  # segments that a source without a clock may be ahead of the sink; the window is 5
+# Segments that a source without a clock may be ahead of the sink. The window is 5: while k + 1 is
+# written and k + 2 is preconnected, k - 2 can still be read to its end.
+AHEAD = 2
 
 PACKET = 188
 Frame = tuple[int, int]  # counter, pts (33 bits)
@@ -247,6 +252,14 @@ class Way:
         if len(self._marks) > AHEAD:
             await self.came(self._marks[-1 - AHEAD])
 
+    async def live(
+        self,
+        chunks: Sequence[Chunk],
+        on_write: Callable[[Chunk], None] | None = None,
+    ) -> None:
+        """``chunks``, each when it is due. Between two calls the last segment stays open."""
+        await send(self.source, iter(chunks), Sent(), realtime=True, before_write=on_write)
+
     async def feed(self, clip: Clip, lost: Iterable[int] = ()) -> None:
         """A clip's segments, as fast as they are taken. ``lost``: counters not to wait for."""
         gone = set(lost)
@@ -324,37 +337,83 @@ async def serving() -> AsyncIterator[str]:
         await server.close()
 
 
+class ServerProcess:
+    """`comfytrickle trickle-server`, which can be killed and started again on its port."""
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}/"
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def __aenter__(self) -> ServerProcess:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.kill()
+
+    async def start(self) -> None:
+        self._process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "comfytrickle.cli.main", "trickle-server"),
+            *("--port", str(self.port)),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+        )
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", self.port)
+            except OSError:
+                assert self._process.returncode is None and time.monotonic() < deadline
+                await asyncio.sleep(0.02)
+            else:
+                writer.close()
+                await writer.wait_closed()
+                return
+
+    async def kill(self) -> None:
+        """As a crash or a lost machine: no goodbye, and all that it held is gone."""
+        assert self._process is not None
+        if self._process.returncode is None:
+            self._process.kill()
+        await self._process.wait()
+
+
 @asynccontextmanager
 async def open_way(
     pool: Pool,
-    server: str | None = None,
     *,
+    source_at: str | None = None,
+    sink_at: str | None = None,
     subscribe: str | None = None,
     publish: str | None = None,
     workflow: dict[str, Any] | None = None,
     create: bool = True,
     **params: Any,
 ) -> AsyncIterator[Way]:
-    """Start a stream on ``pool`` between two channels of the trickle server at URL ``server``, by
-    default one of its own.
+    """Start a stream on ``pool`` between two channels.
 
-    ``subscribe`` and ``publish``: base URLs that the worker is given instead of the server's (a
+    ``source_at``, ``sink_at``: base URLs of the trickle servers that have them, by default one in
+    this process. ``subscribe``, ``publish``: base URLs that the worker is given instead (a
     proxy's). ``create``: the source channel is there from the beginning; else start
     ``way.source`` when it is to appear.
     """
     name = f"s{secrets.token_hex(4)}"
     async with AsyncExitStack() as stack:
-        if server is None:
-            server = await stack.enter_async_context(serving())
+        own = await stack.enter_async_context(serving())
+        source_at, sink_at = source_at or own, sink_at or own
         session = await stack.enter_async_context(open_session())
-        source = Publisher(session, f"{server}in-{name}")
+        source = Publisher(session, f"{source_at}in-{name}")
         stack.push_async_callback(source.close)
-        sink = Sink(session, f"{server}out-{name}")
+        sink = Sink(session, f"{sink_at}out-{name}")
         stack.push_async_callback(sink.close)
         if create:
             await source.start()
         start = functools.partial(
-            pool.start, name, f"{subscribe or server}in-{name}", f"{publish or server}out-{name}"
+            pool.start,
+            name,
+            f"{subscribe or source_at}in-{name}",
+            f"{publish or sink_at}out-{name}",
         )
         await asyncio.to_thread(start, prompt=workflow or example("passthrough"), **params)
         way = Way(pool, session, name, source, sink)
