@@ -1,0 +1,49 @@
+"""Workflows that kill are held, told about, and let out."""
+
+from __future__ import annotations
+
+import pytest
+
+from control_plane.quarantine import Death, Quarantine
+
+
+def death(at: float, **more: object) -> Death:
+    facts = {"stream_id": "s", "cause": "signalled", "signal": "SIGSEGV", "exit_code": -11,
+             "message": None}  # fmt: skip
+    return Death(at=at, **{**facts, **more})  # type: ignore[arg-type]
+
+
+def test_a_workflow_is_held_from_when_it_is_shut_in_until_it_is_released() -> None:
+    quarantine = Quarantine()
+    quarantine.died("abc", ["Crash"], death(1.0))
+    assert quarantine.held("abc") is None  # one death is no habit
+    quarantine.died("abc", ["Crash"], death(2.0, message="node 3 was running"))
+    quarantine.shut_in("abc", now=3.0)
+    story = quarantine.held("abc")
+    assert story is not None
+    assert "2 times" in story.words() and "SIGSEGV" in story.words()
+    assert "node 3 was running" in story.words()
+    assert story.report()["quarantined_at"] == 3.0
+    assert [d["time"] for d in story.report()["deaths"]] == [1.0, 2.0]
+    assert quarantine.all_held() == [story]
+    assert quarantine.held("other") is None
+    assert quarantine.release("abc")
+    assert quarantine.held("abc") is None
+    assert not quarantine.release("abc")
+
+
+def test_only_a_killer_can_be_shut_in() -> None:
+    with pytest.raises(KeyError):
+        Quarantine().shut_in("innocent", now=0.0)
+
+
+def test_memory_is_bounded() -> None:
+    quarantine = Quarantine()
+    for n in range(3000):
+        for _ in range(20 if n == 2999 else 1):
+            quarantine.died(f"w{n}", [], death(float(n)))
+    quarantine.shut_in("w2999", now=0.0)
+    story = quarantine.held("w2999")
+    assert story is not None and len(story.deaths) == 10
+    with pytest.raises(KeyError):
+        quarantine.shut_in("w0", now=0.0)  # long forgotten
