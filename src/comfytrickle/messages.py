@@ -224,6 +224,8 @@ class Status(Message, frozen=True):
     device_memory: int | None = None  # bytes held by torch on the device
     input_age_s: float | None = None  # since the last frame came in
     output_age_s: float | None = None  # since the last frame went out
+    busy_s: float | None = None  # the longest that a thread has been at its present frame
+    busy_stage: str | None = None  # which: decode, engine, encode
     source: str = (
         "connecting"  # connecting | waiting (no such channel yet) | live | retrying | ended
     )
