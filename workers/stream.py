@@ -131,6 +131,7 @@ class StreamSession:
                     if failed.kind == "source":
                         # Nothing more will come; what came, and the end, still go out.
                         await asyncio.wait({writing}, timeout=_FLUSH_S)
+                    self._send_status(State.DRAINING)  # the last counts are what is kept
                     return await self._give_up(failed)
                 if not writing.done():
                     log.warning("not flushed within the deadline: what is left is dropped")
