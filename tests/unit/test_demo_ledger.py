@@ -69,6 +69,21 @@ def test_unreadable_and_never_sent() -> None:
     assert (ledger.unreadable, ledger.lost, ledger.frames_out) == (2, 1, 4)
 
 
+def test_without_a_counter_a_frame_is_known_by_its_timestamp() -> None:
+    ledger = filled(6)
+    ledger.needs_counter = False
+    for n in (0, 1, 3, 4):
+        assert ledger.received(None, n / 30 + 0.010, n * TICKS) == n
+    assert ledger.received(None, 0.2, 1234) is None
+    assert ledger.received(2000, 5 / 30 + 0.010, 5 * TICKS) == 5  # never sent: misread
+    assert (ledger.unreadable, ledger.unknown, ledger.lost) == (6, 1, 1)
+    assert ledger.faults() == [
+        "1 frame lost",
+        "1 frame with an unreadable counter and an unknown timestamp",
+    ]
+    assert abs(ledger.latencies[0] - 0.010) < 1e-6
+
+
 def test_timestamps_must_keep_their_distance_also_over_the_wrap() -> None:
     ledger = Ledger()
     for n in range(4):

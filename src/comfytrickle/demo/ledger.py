@@ -38,13 +38,17 @@ class Ledger:
     """Frames sent and frames received. All times are time.monotonic() seconds.
 
     lost: sent, and not there although the end came (see :meth:`close`) or a later one did.
+    ``needs_counter``: every picture must show its counter. A workflow may make it unreadable; then
+    False, and such a frame is known by its timestamp alone.
     """
 
+    needs_counter: bool = True
     frames_in: int = 0
     frames_out: int = 0
     duplicated: int = 0
     out_of_order: int = 0
     unreadable: int = 0  # came out, but no counter could be read
+    unknown: int = 0  # of these, whose timestamp did not tell (or must not) which one it is
     wrong_pts: int = 0  # the timestamp is not that of the frame that was sent
     damaged: int = 0  # bytes were missing on the way
     pictures_checked: int = 0
@@ -53,6 +57,7 @@ class Ledger:
     latencies: array[float] = field(default_factory=lambda: array("d"))
     recent: deque[float] = field(default_factory=lambda: deque(maxlen=_RECENT))
     _waiting: dict[int, tuple[float, int]] = field(default_factory=dict)  # n -> (time, pts)
+    _by_pts: dict[int, int] = field(default_factory=dict)  # pts sent -> n, of those that wait
     _newest: int = -1  # highest n received
     _skipped: int = 0  # sent before _newest and not received
     _pts_offset: int | None = None
@@ -68,11 +73,12 @@ class Ledger:
             self._first_sent = at
         self.frames_in += 1
         self._waiting[n] = (at, pts)
+        self._by_pts[pts & PTS_MASK] = n
 
     def received(self, counter: int | None, at: float, pts: int | None) -> int | None:
         """A frame came out, ``at`` being when its last byte was read. Returns its number.
 
-        None when the counter was unreadable or is one that was never sent.
+        None when nobody can tell which one it is.
         """
         self.frames_out += 1
         self._arrivals.append(at)
@@ -80,17 +86,15 @@ class Ledger:
             self._first_received = at
         if self.first_out_s is None and self._first_sent is not None:
             self.first_out_s = at - self._first_sent
-        if counter is None:
-            self.unreadable += 1
-            return None
-        n = self._unwrap(counter)
-        if n >= self.frames_in:
-            self.unreadable += 1
+        n = self._number(counter, pts)
+        if n is None:
+            self.unknown += 1
             return None
         entry = self._waiting.pop(n, None)
         if entry is None:
             self.duplicated += 1
             return n
+        self._by_pts.pop(entry[1] & PTS_MASK, None)
         if n < self._newest:
             self.out_of_order += 1
             self._skipped -= 1
@@ -144,7 +148,11 @@ class Ledger:
             (self.lost, "lost"),
             (self.duplicated, "duplicated"),
             (self.out_of_order, "out of order"),
-            (self.unreadable, "with an unreadable counter"),
+            (
+                self.unknown,
+                "with an unreadable counter"
+                + ("" if self.needs_counter else " and an unknown timestamp"),
+            ),
             (self.wrong_pts, "with a wrong timestamp"),
             (self.damaged, "damaged"),
             (self.pictures_wrong, "with a wrong picture"),
@@ -152,6 +160,15 @@ class Ledger:
             if count:
                 out.append(f"{count} frame{'s' if count > 1 else ''} {what}")
         return out
+
+    def _number(self, counter: int | None, pts: int | None) -> int | None:
+        n = None if counter is None else self._unwrap(counter)
+        if n is not None and n < self.frames_in:
+            return n
+        self.unreadable += 1
+        if self.needs_counter or pts is None:
+            return None
+        return self._by_pts.get((pts - (self._pts_offset or 0)) & PTS_MASK)
 
     def _unwrap(self, counter: int) -> int:
         """The frame number nearest to the last one that shows this counter."""

@@ -66,7 +66,8 @@ def summary(report: dict[str, Any]) -> str:
     if report["dropped"]:
         dropped = ", ".join(f"{n} {cause}" for cause, n in report["dropped"].items())
         lines.append(f"dropped   by the worker: {dropped}")
-    verdict = "every frame is right" if report["ok"] else "; ".join(report["faults"])
+    right = "every frame is right" if report["pictures"]["checked"] else "every frame came back"
+    verdict = right if report["ok"] else "; ".join(report["faults"])
     lines.append(f"result    {'OK' if report['ok'] else 'NOT OK'}: {verdict}")
     return "\n".join(lines)
 

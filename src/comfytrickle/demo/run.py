@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import sys
 import tempfile
 import time
@@ -75,7 +76,8 @@ class _Demo:
     def __init__(self, options: DemoOptions, stop: asyncio.Event) -> None:
         self._options = options
         self._stop = stop
-        self._ledger = Ledger()
+        # A workflow of the user's may well blur or paint over the counter.
+        self._ledger = Ledger(needs_counter=options.workflow.reference is not None)
         self._sent = Sent()
 
     async def run(self) -> dict[str, Any]:
@@ -107,7 +109,7 @@ class _Demo:
                 stack.push_async_callback(_end, reading)
                 await self._unless_stopped(self._start_stream(plane, url))
                 say(f"running: {self._options.workflow.name}, watch it with")
-                say(f"  comfytrickle pull {url}/demo-out - | ffplay -fflags nobuffer -")
+                say(f"  {_command()} pull {url}/demo-out - | ffplay -fflags nobuffer -")
                 say(f"status: {plane.url}/stream/{STREAM}/status")
                 return await self._stream(publisher, reading, plane, sink)
 
@@ -248,6 +250,13 @@ async def _end(task: asyncio.Task[Any]) -> None:
     """Cancel and wait; what it raised is the business of whoever asked for its result."""
     task.cancel()
     await asyncio.wait({task})
+
+
+def _command() -> str:
+    """How to call comfytrickle from the user's shell, whose PATH may not have the environment."""
+    beside = Path(sys.executable).with_name("comfytrickle")
+    on_path = shutil.which("comfytrickle")
+    return str(beside) if on_path is None and beside.exists() else "comfytrickle"
 
 
 def _rounded(value: float | None) -> float | None:
