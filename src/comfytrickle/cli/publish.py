@@ -34,7 +34,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     add = parser.add_argument
     add("source", metavar="FILE|testsrc", help="a media file, or testsrc for the test pattern")
-    add("url", metavar="URL", help="the channel, e.g. http://127.0.0.1:2939/in")
+    add(
+        "url",
+        type=running.channel,
+        metavar="URL",
+        help="the channel, e.g. http://127.0.0.1:2939/in",
+    )
     add(
         "--realtime",
         action=argparse.BooleanOptionalAction,
@@ -65,6 +70,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(args: argparse.Namespace) -> int:
     """0: all published (or stopped by a signal). 1: it failed, with the reason on stderr."""
     try:
+        if args.source != TESTSRC:
+            Path(args.source).open("rb").close()  # to say so before a server is waited for
         asyncio.run(_publish(args))
     except (ComfytrickleError, OSError) as error:
         print(f"comfytrickle publish: {error}", file=sys.stderr)
@@ -121,8 +128,10 @@ async def _progress(url: str, sent: Sent, publisher: Publisher) -> None:
     while True:
         await asyncio.sleep(1)
         late = f", {sent.late} late" if sent.late else ""
+        unreachable = publisher.state == "retrying"
+        state = "cannot reach the server, retrying" if unreachable else publisher.state
         print(
-            f"{url}: {publisher.state}, {sent.frames} frames, {sent.segments} segments,"
+            f"{url}: {state}, {sent.frames} frames, {sent.segments} segments,"
             f" {sent.bytes / 1e6:.2f} MB, {sent.media_s:.1f} s{late}",
             file=sys.stderr,
         )

@@ -19,6 +19,10 @@ from comfytrickle.trickle.protocol import SEQ_CURRENT, SEQ_NEXT
 if TYPE_CHECKING:
     from comfytrickle.trickle.subscriber import Subscriber
 
+_SAID = {
+    "waiting": "there is no such channel yet, waiting for it",
+    "retrying": "cannot reach the server, retrying",
+}
 _START = {"current": SEQ_CURRENT, "next": SEQ_NEXT}
 
 
@@ -41,7 +45,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         " the time is over, or Ctrl-C. Play it at once: comfytrickle pull URL - | ffplay -",
     )
     add = parser.add_argument
-    add("url", metavar="URL", help="the channel, e.g. http://127.0.0.1:2939/out")
+    add(
+        "url",
+        type=running.channel,
+        metavar="URL",
+        help="the channel, e.g. http://127.0.0.1:2939/out",
+    )
     add("out", metavar="OUT.ts|-", help="a file, or - for stdout")
     add("--seconds", type=running.positive, metavar="N", help="end after N seconds")
     add(
@@ -94,13 +103,24 @@ async def _pull(args: argparse.Namespace, out: BinaryIO) -> int:
     began = time.monotonic()
     async with (
         open_session(verify_tls=not args.insecure) as session,
-        Subscriber(session, args.url, start=_START[args.start]) as subscriber,
+        Subscriber(
+            session,
+            args.url,
+            start=_START[args.start],
+            on_state=lambda state: _say_state(args.url, state),
+        ) as subscriber,
     ):
         ended = await running.until_signal(_copy(subscriber, out, pulled, began), args.seconds)
         if ended == "end":
             ended = subscriber.end_reason or "closed"
     _summary(args, pulled, ended, time.monotonic() - began)
     return 0 if pulled.bytes else 1
+
+
+def _say_state(url: str, state: str) -> None:
+    """People want to know why nothing comes."""
+    if state in _SAID:
+        print(f"{url}: {_SAID[state]}", file=sys.stderr)
 
 
 async def _copy(subscriber: Subscriber, out: BinaryIO, pulled: Pulled, began: float) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from typing import Any
+from urllib.parse import urlsplit
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -63,6 +64,20 @@ def size(text: str) -> tuple[int, int]:
     if len(parts) != 2 or not all(part.isdecimal() for part in parts):
         raise argparse.ArgumentTypeError(f"{text!r} is not a size; write for example 1280x720")
     return int(parts[0]), int(parts[1])
+
+
+def channel(text: str) -> str:
+    """The URL of a channel, for argparse."""
+    try:
+        parts = urlsplit(text)
+        right = parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:
+        right = False
+    if not right:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a channel; write for example http://127.0.0.1:2939/in"
+        )
+    return text
 
 
 def rate(text: str) -> Fraction:
