@@ -148,7 +148,7 @@ class Inspector:
             served_from = time.monotonic()
             self.last_error = None
             self._up.set()
-            log.info("inspector ready (pid %s)", worker.pid)
+            log.info("ready: streams can start (inspector: pid %s)", worker.pid)
             cause = await worker.wait_exited()
             self.last_error = f"it ended: {cause.value}"
         except WorkerError as error:

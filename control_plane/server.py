@@ -9,7 +9,7 @@ import sys
 
 from aiohttp import web
 
-from comfytrickle.errors import InvalidInput
+from comfytrickle.errors import InvalidInput, listen_problem
 from comfytrickle.logs import log_to_stderr
 from control_plane.app import build_app
 from control_plane.service import Service
@@ -50,7 +50,7 @@ async def _serve(settings: Settings) -> int:
         try:
             await site.start()
         except OSError as error:
-            log.error("cannot listen on %s:%d: %s", settings.host, settings.port, error.strerror)
+            log.error("%s", listen_problem(settings.host, settings.port, error))
             return 1
         # Read by scripts that asked for port 0.
         for address in runner.addresses:

@@ -79,6 +79,7 @@ class Service:
             cpus=devices.usable_cpus(),
         )
         self.inventory.fill(found)
+        log.info("logs of the workers: %s", self.settings.log_dir)
         log.info(
             "%d slots on %s", self.inventory.total, ", ".join(f"{d.id} ({d.name})" for d in found)
         )

@@ -5,6 +5,8 @@ Foreign exceptions (aiohttp's, av's, torch's) are mapped to these at the edge wh
 
 from __future__ import annotations
 
+import os
+import socket
 from typing import Any
 
 import msgspec
@@ -111,3 +113,13 @@ class TrickleError(ComfytrickleError):
 
 class ChannelClosed(TrickleError):
     """The channel that is published to has ended on the server; nothing can be sent any more."""
+
+
+def listen_problem(host: str, port: int, error: OSError) -> str:
+    """One line for whoever started a server that cannot listen."""
+    # asyncio's own text repeats the address in Python's notation.
+    if error.errno is None or isinstance(error, socket.gaierror):
+        reason = error.strerror or str(error)
+    else:
+        reason = os.strerror(error.errno)
+    return f"cannot listen on {host}:{port}: {reason} (choose with --host, --port)"

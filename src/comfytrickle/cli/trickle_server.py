@@ -8,6 +8,7 @@ import signal
 import sys
 
 from comfytrickle.durations import parse_duration
+from comfytrickle.errors import listen_problem
 from comfytrickle.trickle.server import TrickleServer
 from comfytrickle.trickle.store import Limits
 
@@ -80,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         asyncio.run(_serve(args))
     except OSError as exc:
-        print(f"cannot listen on {args.host}:{args.port}: {exc}", file=sys.stderr)
+        print(listen_problem(args.host, args.port, exc), file=sys.stderr)
         return 1
     return 0
 
