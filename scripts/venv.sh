@@ -21,6 +21,8 @@ _venv_up_to_date() {
     local extra="$1" stamp=.venv/.comfytrickle-installed wanted target="." had
     if [ ! -x .venv/bin/python ]; then
         _venv_make || return 1
+    elif [ ! -f "$stamp" ] && ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
+        _venv_make || return 1 # the last attempt was cut off half-way
     elif ! _python_is_new_enough .venv/bin/python; then
         echo "$PWD/.venv was made with $(.venv/bin/python --version); remove it to have a new one" >&2
         return 1
