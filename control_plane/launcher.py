@@ -29,7 +29,9 @@ from multiprocess import forkserver, resource_tracker
 import comfytrickle
 from comfytrickle.errors import WorkerError
 from comfytrickle.messages import Launch
+from comfytrickle.progress import ProgressPage
 from workers import entry
+from workers.inherited import Inherited
 
 log = logging.getLogger(__name__)
 
@@ -150,27 +152,34 @@ class Launcher:
         if code != 0:
             raise WorkerError(f"the fork server's first process ended with {code}")
 
-    async def launch(self, sock: socket.socket, launch: Launch) -> ChildProcess:
-        """Fork a worker. ``sock`` is its end of the status pipe; closed here in any case."""
+    async def launch(
+        self, sock: socket.socket, page: ProgressPage | None, launch: Launch
+    ) -> ChildProcess:
+        """Fork a worker. ``sock`` is its end of the status pipe; closed here in any case.
+
+        ``page`` stays the caller's; the worker gets a descriptor of its own.
+        """
+        inherited = None if page is None else Inherited(page.descriptor)
+        arguments = (inherited, msgspec.json.encode(launch))
         try:
-            child: ChildProcess = await self._call(self._launch, sock, msgspec.json.encode(launch))
+            child: ChildProcess = await self._call(self._launch, sock, *arguments)
             return child
         finally:
             sock.close()
 
-    def _launch(self, sock: socket.socket, launch_json: bytes) -> ChildProcess:
+    def _launch(self, sock: socket.socket, *arguments: Any) -> ChildProcess:
         try:
-            return self._fork(sock, launch_json)
+            return self._fork(sock, *arguments)
         except (EOFError, ConnectionError) as error:
             # The fork server was killed just now. A worker that it may have forked still, without
             # telling, has lost its lifeline; the next attempt starts a new fork server.
             log.warning("the fork server is gone (%r): starting another", error)
-            return self._fork(sock, launch_json)
+            return self._fork(sock, *arguments)
 
-    def _fork(self, sock: socket.socket, launch_json: bytes) -> ChildProcess:
+    def _fork(self, sock: socket.socket, *arguments: Any) -> ChildProcess:
         ours, theirs = socket.socketpair()
         try:
-            process = self._context.Process(target=entry.main, args=(sock, theirs, launch_json))
+            process = self._context.Process(target=entry.main, args=(sock, theirs, *arguments))
             with _environment():  # in case the fork server has to be started for this one
                 process.start()
             return ChildProcess(process, ours)

@@ -22,6 +22,7 @@ from typing import Any
 from comfytrickle import messages as m
 from comfytrickle.errors import ProtocolError, WorkerError
 from comfytrickle.pipe import Pipe
+from comfytrickle.progress import ProgressPage
 from comfytrickle.states import ExitCause, State
 from control_plane.endings import Ending, exit_cause, signal_name
 from control_plane.launcher import ChildProcess, Launcher
@@ -55,6 +56,7 @@ class Worker:
         launch: m.Launch,
         configure: m.ConfigureStream | m.ConfigureInspector,
         *,
+        page: ProgressPage | None = None,
         on_message: Callable[[m.ToParent], None] | None = None,
         budgets: Budgets | None = None,
     ) -> None:
@@ -72,6 +74,7 @@ class Worker:
         self._launcher = launcher
         self._launch = launch
         self._configure = configure
+        self._page = page
         self._on_message = on_message
         self._budgets = budgets or Budgets()
         self._process: ChildProcess | None = None
@@ -106,7 +109,7 @@ class Worker:
         """
         ours, theirs = socket.socketpair()
         try:
-            self._process = await self._launcher.launch(theirs, self._launch)
+            self._process = await self._launcher.launch(theirs, self._page, self._launch)
         except BaseException:
             ours.close()
             self._finish(None)

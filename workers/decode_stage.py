@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from comfytrickle.messages import StreamConfig
 from comfytrickle.mpegts.demux import Demuxer
+from comfytrickle.mpegts.packets import signed_difference
 from comfytrickle.mpegts.silence import SILENCE_S
 from comfytrickle.mpegts.timeline import Timeline
-from comfytrickle.mpegts.units import AccessUnit, ElementaryStream
+from comfytrickle.mpegts.units import CLOCK, AccessUnit, ElementaryStream
 from workers.audio import AudioRoute
+from workers.items import Chunk, Item, Resize, SegmentEnd, SegmentStart, SourceEnd
 from workers.media.decode import NO_PTS, Decoder
 from workers.media.frames import Frame
 from workers.media.slot import Slot
@@ -28,44 +29,9 @@ class BadSource(Exception):
     """What the source sends cannot be used, now or later."""
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """Bytes as they were read. ``arrived``: time.monotonic()."""
-
-    data: bytes
-    arrived: float
-
-
-@dataclass(frozen=True, slots=True)
-class SegmentStart:
-    """``gap``: bytes were lost between what came before and this segment. ``content_type``: the
-    channel's."""
-
-    gap: bool
-    content_type: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class SegmentEnd:
-    pass
-
-
-@dataclass(frozen=True, slots=True)
-class SourceEnd:
-    """``cut``: we stopped reading; the source itself may go on."""
-
-    cut: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Resize:
-    """From the next frame on give frames of this size."""
-
-    width: int
-    height: int
-
-
-Item = Chunk | SegmentStart | SegmentEnd | SourceEnd | Resize
+# Timestamps up to this far before the last one sent belong to the segment that is read again;
+# further back they are of a source that was restarted meanwhile.
+_REREAD = 60 * CLOCK
 
 
 class DecodeStage(Stage):
@@ -88,6 +54,10 @@ class DecodeStage(Stage):
         self._demuxer = Demuxer()
         self._recognition = Recognition()
         self._timeline = Timeline()
+        self._resume = config.resume_at
+        if self._resume is not None and self._resume.source_pts >= 0:
+            self._timeline.resume(self._resume.source_pts, self._resume.pts)
+        self._segment = -1
         self._decoder: Decoder | None = None
         self._video: ElementaryStream | None = None
         self._size = (config.width, config.height) if config.width and config.height else None
@@ -112,7 +82,8 @@ class DecodeStage(Stage):
                     self._recognise(now)
                 case None:
                     self._take(self._demuxer.silence(now))
-                case SegmentStart(gap, content_type):
+                case SegmentStart(seq, gap, content_type):
+                    self._segment = seq
                     self._recognition.segment_began(content_type)
                     if gap:
                         self._demuxer.discontinuity()
@@ -149,8 +120,14 @@ class DecodeStage(Stage):
             if unit.stream.kind == "video":
                 self._take_video(unit)
             elif unit.stream.kind == "audio" and not unit.damaged:
-                self._stats.audio_in += 1
-                self._audio.put(unit, self._timeline.audio(unit.pts, unit.stream.pid))
+                self._take_audio(unit)
+
+    def _take_audio(self, unit: AccessUnit) -> None:
+        pts = self._timeline.audio(unit.pts, unit.stream.pid)
+        if self._resume is not None and pts <= self._resume.audio_pts:
+            return  # the worker before this one has sent it
+        self._stats.audio_in += 1
+        self._audio.put(unit, pts)
 
     def _take_video(self, unit: AccessUnit) -> None:
         if self._video is None or unit.stream.pid != self._video.pid:
@@ -160,9 +137,13 @@ class DecodeStage(Stage):
         elif unit.stream.codec != self._video.codec:
             self._choose(unit.stream)
         assert self._decoder is not None
-        self._stats.frames_in += 1
-        self._stats.rate_in.tick(unit.arrived)
-        self._give(self._decoder.decode(unit))
+        if not self._was_sent(unit.pts):
+            self._stats.frames_in += 1
+            self._stats.rate_in.tick(unit.arrived)
+        self.busy_since = time.monotonic()
+        frames = self._decoder.decode(unit)
+        self.busy_since = None
+        self._give(frames)
 
     def _choose(self, stream: ElementaryStream) -> None:
         if stream.codec is None:
@@ -186,15 +167,25 @@ class DecodeStage(Stage):
         self._size = self._decoder.size  # the stream keeps it, and goes on telling it
         for cause, count in self._decoder.dropped.items():
             self.drops.add(cause, count)
-        self._size = self._decoder.size  # the stream keeps its size, whatever comes next
         self._decoder.close()
         self._decoder = None
 
     def _give(self, frames: list[Frame]) -> None:
         for frame in frames:
+            if self._was_sent(frame.pts):
+                continue
+            frame.segment, frame.source_pts = self._segment, frame.pts
             frame.pts = self._timeline.video(None if frame.pts == NO_PTS else frame.pts)
             self._stats.decode.add(frame.decoded - frame.arrived)
             self._slot.put(frame)
+
+    def _was_sent(self, pts: int | None) -> bool:
+        """A replacement worker reads the segment that its predecessor was in from the beginning,
+        since decoding has to begin at a keyframe; what was sent of it is not sent again."""
+        resume = self._resume
+        if resume is None or resume.source_pts < 0 or pts is None or pts == NO_PTS:
+            return False
+        return -_REREAD <= signed_difference(pts, resume.source_pts) <= 0
 
     def dropped(self) -> dict[str, int]:
         """Frames lost before the slot, by cause."""

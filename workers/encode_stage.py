@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from comfytrickle.messages import EncodeConfig, Failed
 from comfytrickle.mpegts.mux import Muxer
 from comfytrickle.mpegts.units import ElementaryStream
 from workers.audio import AudioRoute, HeldAudio
+from workers.items import Packet, SentFrame
 from workers.media.encode import EncodedFrame, EncodeFailed, Encoder
 from workers.media.frames import Frame
 from workers.queues import Closed, Handover, Outbox
@@ -21,15 +22,6 @@ from workers.stats import Drops, Stats
 
 _VIDEO_PID = 0x100
 _STREAM_TYPES = {"h264": 0x1B, "hevc": 0x24}
-
-
-@dataclass(frozen=True, slots=True)
-class Packet:
-    """Transport stream packets to be written now. ``begins``: first of a new segment."""
-
-    data: bytes
-    begins: bool
-    arrived: float | None  # of the video frame in it: when its source's last byte came
 
 
 class EncodeStage(Stage):
@@ -90,13 +82,15 @@ class EncodeStage(Stage):
         return self._drops.snapshot()
 
     def _encode(self, frame: Frame) -> list[EncodedFrame]:
-        begun = time.monotonic()
+        begun = self.busy_since = time.monotonic()
         try:
             encoded = self._encoder.encode(frame)
         except EncodeFailed as error:  # of this frame; the next one gets a new encoder
             self._drops.add("encode")
             self._on_failed(Failed("encode", str(error)))
             return []
+        finally:
+            self.busy_since = None
         self._stats.encode.add(time.monotonic() - begun)
         return encoded
 
@@ -109,7 +103,8 @@ class EncodeStage(Stage):
         data += self._muxer.write(
             _VIDEO_PID, frame.data, frame.pts, frame.dts, keyframe=frame.keyframe
         )
-        self._put(data, frame.keyframe, frame.arrived)
+        sent = SentFrame(frame.arrived, frame.segment, frame.source_pts, frame.pts)
+        self._put(Packet(data, frame.keyframe, sent))
         for held in self._audio.until(frame.pts):
             self._write_audio(held)
 
@@ -130,7 +125,7 @@ class EncodeStage(Stage):
             stream.pid, held.unit.data, held.pts, None, stream_id=held.unit.stream_id
         )
         self._stats.audio_out += 1
-        self._put(data, False, None)
+        self._put(Packet(data, False, None, held.pts))
 
-    def _put(self, data: bytes, begins: bool, arrived: float | None) -> None:
-        self._outbox.put(Packet(data, begins, arrived), len(data))
+    def _put(self, packet: Packet) -> None:
+        self._outbox.put(packet, len(packet.data))

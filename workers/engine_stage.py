@@ -103,7 +103,7 @@ class EngineStage(Stage):
             workflow.close()
 
     def _run(self, workflow: LoadedWorkflow, bridge: FrameBridge, frame: Frame) -> None:
-        begun = time.monotonic()
+        begun = self.busy_since = time.monotonic()
         try:
             rgb, owner = bridge.download(workflow.run(bridge.upload(frame.rgb)))
         except NodeFailed as error:
@@ -111,6 +111,8 @@ class EngineStage(Stage):
             self._drops.add("error")
             self._report(error)
             return
+        finally:
+            self.busy_since = None
         done = time.monotonic()
         self._stats.engine.add(done - begun)
         self._output.put(replace(frame, rgb=rgb, owner=owner, engine_done=done))

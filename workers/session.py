@@ -15,20 +15,21 @@ from comfytrickle.messages import (
     ToWorker,
 )
 from comfytrickle.pipe import Pipe
+from comfytrickle.progress import ProgressPage
 from workers.inspector import serve_inspector
 from workers.stream import StreamSession
 
 log = logging.getLogger(__name__)
 
 
-async def serve(sock: socket.socket, launch: Launch) -> int:
+async def serve(sock: socket.socket, launch: Launch, page: ProgressPage | None) -> int:
     """Run until done; returns the exit code of the process."""
     pipe: Pipe[ToWorker] = await Pipe.open(sock, ToWorker)
     try:
         pipe.send(Hello(pid=os.getpid()))
         match await pipe.receive():
             case ConfigureStream(config=config):
-                return await StreamSession(pipe, config).run()
+                return await StreamSession(pipe, config, page).run()
             case ConfigureInspector(engine=engine):
                 return await serve_inspector(pipe, engine)
             case None:

@@ -8,8 +8,9 @@ from typing import Protocol
 import aiohttp
 
 from comfytrickle.messages import StreamConfig
+from comfytrickle.progress import Progress, ProgressPage
 from comfytrickle.trickle.publisher import Publisher
-from workers.encode_stage import Packet
+from workers.items import Packet, SentFrame
 from workers.queues import Outbox
 from workers.stats import Stats
 
@@ -80,20 +81,40 @@ class NoSink:
         return {}
 
 
-async def pump(outbox: Outbox[Packet | None], sink: Sink, stats: Stats) -> None:
+async def pump(
+    outbox: Outbox[Packet | None], sink: Sink, stats: Stats, page: ProgressPage | None
+) -> None:
     """Write what the encoder gives until it ends; then close the sink.
+
+    ``page``: where the parent reads how far the stream has come when this process has died.
 
     Raises what the sink raises (ChannelClosed: nobody can take it any more).
     """
     await sink.start()
+    audio_pts = -1
     while (packet := await outbox.get()) is not None:
         if packet.begins:
             await sink.begin()
         await sink.write(packet.data)
         stats.bytes_out += len(packet.data)
-        if packet.arrived is not None:
+        if packet.audio_pts is not None:
+            audio_pts = packet.audio_pts
+        if packet.frame is not None:
             now = time.monotonic()
             stats.frames_out += 1
             stats.rate_out.tick(now)
-            stats.total.add(now - packet.arrived)
+            stats.total.add(now - packet.frame.arrived)
+            if page is not None:
+                page.write(_progress(packet.frame, audio_pts, stats))
     await sink.close()
+
+
+def _progress(frame: SentFrame, audio_pts: int, stats: Stats) -> Progress:
+    return Progress(
+        segment=frame.segment,
+        source_pts=frame.source_pts,
+        pts=frame.pts,
+        audio_pts=audio_pts,
+        frames_in=stats.frames_in,
+        frames_out=stats.frames_out,
+    )

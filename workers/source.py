@@ -6,7 +6,7 @@ import time
 
 from comfytrickle.errors import ComfytrickleError
 from comfytrickle.trickle.subscriber import Subscriber
-from workers.decode_stage import Chunk, Item, SegmentEnd, SegmentStart, SourceEnd
+from workers.items import Chunk, Item, SegmentEnd, SegmentStart, SourceEnd
 from workers.queues import Inbox
 from workers.stats import Stats
 
@@ -23,7 +23,7 @@ async def pump(subscriber: Subscriber, inbox: Inbox[Item], stats: Stats) -> None
     cut = True
     try:
         async for segment in subscriber:
-            await inbox.put(SegmentStart(segment.gap, segment.content_type))
+            await inbox.put(SegmentStart(segment.seq, segment.gap, segment.content_type))
             async for data in segment:
                 stats.bytes_in += len(data)
                 await inbox.put(Chunk(data, time.monotonic()), len(data))

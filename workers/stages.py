@@ -27,6 +27,9 @@ class Stage(threading.Thread):
     ) -> None:
         super().__init__(name=name, daemon=True)
         self._on_error = on_error
+        # Since when it has been at its present frame (time.monotonic()); None: it waits for one,
+        # or for room. By this a hung thread is told from an idle one.
+        self.busy_since: float | None = None
 
     def work(self) -> None:
         raise NotImplementedError

@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import time
 from typing import Any
 
 import aiohttp
@@ -20,21 +19,25 @@ import aiohttp
 from comfytrickle import messages as m
 from comfytrickle.errors import ComfytrickleError, InvalidWorkflow
 from comfytrickle.pipe import Pipe
+from comfytrickle.progress import ProgressPage
 from comfytrickle.states import State
 from comfytrickle.trickle.client_session import open_session
+from comfytrickle.trickle.protocol import SEQ_CURRENT
 from comfytrickle.trickle.subscriber import Subscriber
 from workers import sink, source
 from workers.audio import AudioRoute
-from workers.decode_stage import BadSource, DecodeStage, Item, Resize
-from workers.encode_stage import EncodeStage, Packet
+from workers.decode_stage import BadSource, DecodeStage
+from workers.encode_stage import EncodeStage
 from workers.engine.protocol import NodeFailed
 from workers.engine_stage import EngineStage
+from workers.items import Item, Packet, Resize
 from workers.media.decode import UnsupportedVideo
 from workers.media.frames import Frame
 from workers.media.slot import Slot
 from workers.queues import Handover, Inbox, Outbox
+from workers.report import Reporter
 from workers.stacks import dump_stacks
-from workers.stats import Stats, resident_bytes
+from workers.stats import Stats
 
 log = logging.getLogger(__name__)
 
@@ -52,12 +55,14 @@ EXIT_ORPHANED = 3
 class StreamSession:
     """Serves one stream and returns the process's exit code."""
 
-    def __init__(self, pipe: Pipe[m.ToWorker], config: m.StreamConfig) -> None:
+    def __init__(
+        self, pipe: Pipe[m.ToWorker], config: m.StreamConfig, page: ProgressPage | None
+    ) -> None:
         self._pipe = pipe
+        self._page = page
         self._config = config
         self._state = State.LOADING
         self._stats = Stats()
-        self._status_seq = 0
         self._loop = asyncio.get_running_loop()
         self._failed: asyncio.Future[m.Failed] = self._loop.create_future()
         self._drained_late: asyncio.Future[None] = self._loop.create_future()
@@ -93,6 +98,8 @@ class StreamSession:
             on_error=self._stage_failed,
         )
 
+        self._reporter = Reporter(self._stats, self._decode, self._slot, self._engine, self._encode)
+
     def _from_thread(self, function: Any, *args: Any) -> None:
         self._loop.call_soon_threadsafe(function, *args)
 
@@ -106,8 +113,12 @@ class StreamSession:
             return await self._give_up(m.Failed("startup", "subscribe_url is missing",
                                                 retryable=False))  # fmt: skip
         async with open_session(verify_tls=config.verify_tls) as session:
+            resume = config.resume_at
             self._subscriber = Subscriber(
-                session, config.subscribe_url, appear_timeout_s=config.appear_timeout_s
+                session,
+                config.subscribe_url,
+                start=SEQ_CURRENT if resume is None else resume.segment,
+                appear_timeout_s=config.appear_timeout_s,
             )
             self._sink: sink.Sink = (
                 sink.ChannelSink(session, config) if config.publish_url else sink.NoSink()
@@ -173,7 +184,7 @@ class StreamSession:
 
     async def _write_sink(self) -> None:
         try:
-            await sink.pump(self._outbox, self._sink, self._stats)
+            await sink.pump(self._outbox, self._sink, self._stats, self._page)
         except (ComfytrickleError, aiohttp.ClientError, OSError) as error:
             self._fail(m.Failed("sink", str(error), retryable=False))
             await asyncio.Event().wait()  # the failure ends the stream, not this task's return
@@ -257,43 +268,7 @@ class StreamSession:
         elif self._state is State.READY and self._stats.frames_out:
             self._state = State.STREAMING
         self._tell_source_error()
-        now = time.monotonic()
-        stats, received = self._stats, self._subscriber.counters
-        transport = self._sink.counters()
-        transport["transport_retries"] = transport.get("transport_retries", 0) + received.retries
-        transport["segments_in"] = received.segments
-        transport["segments_lost"] = received.segments_lost
-        size = self._decode.size
-        self._status_seq += 1
-        self._pipe.send(
-            m.Status(
-                seq=self._status_seq,
-                state=self._state,
-                counters=stats.counters(
-                    [
-                        part.dropped()
-                        for part in (self._decode, self._slot, self._engine, self._encode)
-                    ],
-                    transport,
-                ),
-                fps_in=stats.rate_in.per_second(now),
-                fps_out=stats.rate_out.per_second(now),
-                latency=stats.latency(),
-                width=size[0] if size else None,
-                height=size[1] if size else None,
-                revision=self._engine.revision,
-                rss=resident_bytes(),
-                input_age_s=stats.rate_in.age(now),
-                output_age_s=stats.rate_out.age(now),
-                source=self._subscriber.state,
-                sink=self._sink.state,
-                detail={
-                    **self._engine.detail,
-                    "codec_in": self._decode.codec,
-                    "encoder": self._encode.encoder_name,
-                },
-            )
-        )
+        self._pipe.send(self._reporter.status(self._state, self._subscriber, self._sink))
 
     def _tell_source_error(self) -> None:
         """A source that cannot be reached is retried; people want to know why nothing comes."""

@@ -72,6 +72,15 @@ class EncodeConfig(msgspec.Struct, frozen=True):
     threads: int = 1
 
 
+class ResumePoint(msgspec.Struct, frozen=True):
+    """The last that a stream's former worker sent (comfytrickle.progress has the fields)."""
+
+    segment: int
+    source_pts: int
+    pts: int
+    audio_pts: int
+
+
 class StreamConfig(msgspec.Struct, frozen=True):
     """One stream, checked and in canonical form. URLs are http(s); sizes are even, 16..4096."""
 
@@ -89,6 +98,7 @@ class StreamConfig(msgspec.Struct, frozen=True):
     engine: EngineConfig = EngineConfig()
     encode: EncodeConfig = EncodeConfig()
     resume: bool = False  # a replacement worker: go on at the sink's next segment
+    resume_at: ResumePoint | None = None  # where its predecessor was; None: it had sent nothing
     revision: int = 0  # of the params this configuration carries
     appear_timeout_s: float | None = None  # how long a missing source channel is waited for
     verify_tls: bool = True

@@ -5,8 +5,8 @@ bytes, in the machine's own order:
 
     0   u64  turn      even turns are in slot A, odd ones in slot B; 0: nothing was written yet
     8   u64  (unused)
-    16  slot A: 7 x i64 (the fields of Progress, in order)
-    72  slot B: 7 x i64
+    16  slot A: 6 x i64 (the fields of Progress, in order)
+    64  slot B: 7 x i64
 
 The writer fills the slot that ``turn`` does not name and then stores ``turn + 1``: an aligned
 8-byte store, which a kill cannot tear. So the reader always finds the last complete record. There
@@ -23,8 +23,8 @@ from dataclasses import astuple, dataclass
 
 _SIZE = 128
 _TURN = struct.Struct("@Q")
-_RECORD = struct.Struct("@7q")
-_SLOTS = (16, 72)
+_RECORD = struct.Struct("@6q")
+_SLOTS = (16, 64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,6 @@ class Progress:
     audio_pts: int = -1
     frames_in: int = 0
     frames_out: int = 0
-    dropped: int = 0
 
 
 class ProgressPage:

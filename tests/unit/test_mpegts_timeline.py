@@ -76,20 +76,21 @@ def test_the_interval_is_the_median() -> None:
     assert line.interval == 3000
 
 
-def test_a_resumed_stream_keeps_the_sources_time_where_it_lies_ahead() -> None:
+def test_a_resumed_stream_goes_on_with_the_offset_it_had() -> None:
     line = Timeline()
-    line.start_at(2 * WRAP + 500)
-    assert run(line, 500 + CLOCK, 3500 + CLOCK) == [2 * WRAP + 500 + CLOCK, 2 * WRAP + 3500 + CLOCK]
+    line.resume(WRAP - 3000, 7 * WRAP + 500)  # the source wraps with its next frame
+    assert run(line, 0, 3000) == [7 * WRAP + 3500, 7 * WRAP + 6500]
     line = Timeline()
-    line.start_at(1_000_000)
-    assert run(line, 400_000, 403_000) == [1_003_000, 1_006_000]
+    line.resume(9_000_000, 1_000_000)
+    assert run(line, 9_003_000 + 35 * CLOCK) == [1_003_000 + 35 * CLOCK]  # a long pause is carried
+    assert run(line, 400_000, 403_000)[0] == 1_006_000 + 35 * CLOCK  # restarted meanwhile
 
 
 @given(st.lists(pts_values, max_size=60), st.one_of(st.none(), st.integers(0, 2**40)))
 def test_always_strictly_increasing(values: list[int | None], resume: int | None) -> None:
     line = Timeline()
     if resume is not None:
-        line.start_at(resume)
+        line.resume(resume & (WRAP - 1), resume)
     out = run(line, *values)
     assert all(b > a for a, b in pairwise(out))
     assert resume is None or not out or out[0] > resume

@@ -44,6 +44,8 @@ class EncodedFrame:
     pts: int  # 90 kHz
     dts: int
     keyframe: bool
+    segment: int
+    source_pts: int
     arrived: float
     decoded: float
     engine_done: float
@@ -189,6 +191,8 @@ class Encoder:
                     pts=packet.pts,
                     dts=packet.dts,
                     keyframe=packet.is_keyframe,
+                    segment=frame.segment,
+                    source_pts=frame.source_pts,
                     arrived=frame.arrived,
                     decoded=frame.decoded,
                     engine_done=frame.engine_done,

@@ -39,6 +39,8 @@ class Frame:
     pts: int
     colour: Colour
     arrived: float  # the frame's last byte was read
+    segment: int = -1  # trickle segment that it came in; -1: not known
+    source_pts: int = -1  # its 33-bit timestamp there; -1: it had none
     decoded: float = 0.0
     engine_done: float = 0.0
     owner: Any = None  # keeps the memory behind rgb alive (an av.VideoFrame, a pinned tensor)

@@ -66,12 +66,12 @@ class Timeline:
         """One frame: the median of the recent distances between frames."""
         return median_low(self._intervals) if self._intervals else self._default
 
-    def start_at(self, last: int) -> None:
-        """Resume: ``last`` was put out before. The first frame goes out by its own time where that
-        lies ahead of ``last`` (by MAX_JUMP at most), else one interval after it."""
-        self._clock = _Clock(last, 0)
+    def resume(self, source: int, out: int) -> None:
+        """Go on where another timeline ended: the source's ``source`` (33 bits) went out as
+        ``out``."""
+        self._clock = _Clock(source, out - source)
         self._old = None
-        self._video = last
+        self._video = out
         self._audio.clear()
 
     def video(self, pts: int | None) -> int:

@@ -1,0 +1,82 @@
+"""A stream's Status, put together from what its parts know."""
+
+from __future__ import annotations
+
+import time
+
+from comfytrickle import messages as m
+from comfytrickle.states import State
+from comfytrickle.trickle.subscriber import Subscriber
+from workers.decode_stage import DecodeStage
+from workers.encode_stage import EncodeStage
+from workers.engine_stage import EngineStage
+from workers.media.slot import Slot
+from workers.sink import Sink
+from workers.stages import Stage
+from workers.stats import Stats, resident_bytes
+
+
+class Reporter:
+    """Reads the parts and owns none of them; only the count of reports is its own."""
+
+    def __init__(
+        self,
+        stats: Stats,
+        decode: DecodeStage,
+        slot: Slot,
+        engine: EngineStage,
+        encode: EncodeStage,
+    ) -> None:
+        self._stats = stats
+        self._decode = decode
+        self._slot = slot
+        self._engine = engine
+        self._encode = encode
+        self._seq = 0
+
+    def status(self, state: State, source: Subscriber, sink: Sink) -> m.Status:
+        """At this moment."""
+        now = time.monotonic()
+        stats = self._stats
+        size = self._decode.size
+        busy_s, busy_stage = self._busy(now)
+        self._seq += 1
+        return m.Status(
+            seq=self._seq,
+            state=state,
+            counters=self._counters(source, sink),
+            fps_in=stats.rate_in.per_second(now),
+            fps_out=stats.rate_out.per_second(now),
+            latency=stats.latency(),
+            width=size[0] if size else None,
+            height=size[1] if size else None,
+            revision=self._engine.revision,
+            rss=resident_bytes(),
+            input_age_s=stats.rate_in.age(now),
+            output_age_s=stats.rate_out.age(now),
+            busy_s=busy_s,
+            busy_stage=busy_stage,
+            source=source.state,
+            sink=sink.state,
+            detail={
+                **self._engine.detail,
+                "codec_in": self._decode.codec,
+                "encoder": self._encode.encoder_name,
+            },
+        )
+
+    def _counters(self, source: Subscriber, sink: Sink) -> m.Counters:
+        received, transport = source.counters, sink.counters()
+        transport["transport_retries"] = transport.get("transport_retries", 0) + received.retries
+        transport["segments_in"] = received.segments
+        transport["segments_lost"] = received.segments_lost
+        parts = (self._decode, self._slot, self._engine, self._encode)
+        return self._stats.counters([part.dropped() for part in parts], transport)
+
+    def _busy(self, now: float) -> tuple[float | None, str | None]:
+        stages: tuple[Stage, ...] = (self._decode, self._engine, self._encode)
+        times = [(now - since, s.name) for s in stages if (since := s.busy_since) is not None]
+        if not times:
+            return None, None
+        seconds, name = max(times)
+        return round(seconds, 3), name
