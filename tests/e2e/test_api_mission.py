@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
@@ -31,19 +31,6 @@ LIVE_S = 20.0
 def shared_pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pool]:
     with running_pool(tmp_path_factory.mktemp("pool"), "--devices", "cpu:3") as pool:
         yield pool
-
-
-@pytest.fixture
-async def api(shared_pool: Pool) -> AsyncIterator[Api]:
-    api = Api(shared_pool)
-    yield api
-    await api.clear()
-
-
-@pytest.fixture
-async def live() -> AsyncIterator[Live]:
-    async with Live.serve() as live:
-        yield live
 
 
 def request_for(live: Live, stream_id: str, workflow: dict[str, Any]) -> dict[str, Any]:

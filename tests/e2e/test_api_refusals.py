@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import psutil
@@ -19,19 +19,6 @@ from tests.support.pool import Pool, running_pool
 def shared_pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pool]:
     with running_pool(tmp_path_factory.mktemp("pool"), "--devices", "cpu:2") as pool:
         yield pool
-
-
-@pytest.fixture
-async def api(shared_pool: Pool) -> AsyncIterator[Api]:
-    api = Api(shared_pool)
-    yield api
-    await api.clear()
-
-
-@pytest.fixture
-async def live() -> AsyncIterator[Live]:
-    async with Live.serve() as live:
-        yield live
 
 
 def check_refusal(row: bad.Bad, status: int, answer: Any) -> None:

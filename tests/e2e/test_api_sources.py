@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 
 import psutil
 import pytest
@@ -24,19 +24,6 @@ from tests.support.pool import Pool, free_port, running_pool
 def shared_pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pool]:
     with running_pool(tmp_path_factory.mktemp("pool"), "--devices", "cpu:2") as pool:
         yield pool
-
-
-@pytest.fixture
-async def api(shared_pool: Pool) -> AsyncIterator[Api]:
-    api = Api(shared_pool)
-    yield api
-    await api.clear()
-
-
-@pytest.fixture
-async def live() -> AsyncIterator[Live]:
-    async with Live.serve() as live:
-        yield live
 
 
 def noise(segments: int, size: int = 40_000) -> list[bytes]:

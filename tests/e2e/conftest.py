@@ -1,0 +1,25 @@
+"""What the API's tests share. Each file has a pool of its own: its fixture ``shared_pool``."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.support.live import Api, Live
+from tests.support.pool import Pool
+
+
+@pytest.fixture
+async def live() -> AsyncIterator[Live]:
+    """A trickle server in the test's own loop."""
+    async with Live.serve() as live:
+        yield live
+
+
+@pytest.fixture
+async def api(shared_pool: Pool, live: Live) -> AsyncIterator[Api]:
+    """The pool's API. No stream is left at the end, while the server still is there."""
+    api = Api(shared_pool)
+    yield api
+    await api.clear()
