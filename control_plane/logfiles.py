@@ -14,6 +14,7 @@ from comfytrickle.logs import log_file_name
 
 MAX_LINES = 10_000
 MAX_BYTES = 1 << 20
+_FATAL = "Fatal Python error: "  # how faulthandler begins
 
 
 class LogDir:
@@ -55,6 +56,22 @@ class LogDir:
 def tail(path: Path, lines: int) -> str:
     """The last ``lines`` lines, at most MAX_BYTES of them; "" when there is no such file."""
     return tail_and_end(path, lines)[0]
+
+
+def last_words(path: Path, lines: int) -> str:
+    """Of a worker that died: the last ``lines`` lines, or, when they lie after the beginning of
+    faulthandler's report, as many from a little before that on. The report names the signal and
+    the thread that died first, and the stacks of all other threads after it.
+    """
+    kept = tail(path, MAX_LINES).splitlines(keepends=True)
+    begin = max(0, len(kept) - lines)
+    for at in reversed(range(len(kept))):
+        if " pid=" in kept[at]:
+            break  # a log line: what died before it was another worker of this stream
+        if kept[at].startswith(_FATAL):
+            begin = min(begin, max(0, at - lines // 4))
+            break
+    return "".join(kept[begin : begin + lines])
 
 
 def tail_and_end(path: Path, lines: int) -> tuple[str, int]:

@@ -185,7 +185,7 @@ class Streams:
         try:
             if worker is not None and worker.exit_cause not in GOOD_ENDS:
                 stream.log_tail = await asyncio.to_thread(
-                    logfiles.tail, worker.log_path, LOG_TAIL_LINES
+                    logfiles.last_words, worker.log_path, LOG_TAIL_LINES
                 )
         finally:
             stream.ended_at = time.time()

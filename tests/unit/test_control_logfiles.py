@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from control_plane import logfiles
-from control_plane.logfiles import Follower, LogDir, tail, tail_and_end
+from control_plane.logfiles import Follower, LogDir, last_words, tail, tail_and_end
 
 
 def test_tail(tmp_path: Path) -> None:
@@ -44,6 +44,23 @@ def test_follow_across_a_rotation(tmp_path: Path) -> None:
     assert follower.read() == b"end of part one\n"
     assert follower.read() == b"part two\n"
     assert follower.read() == b""
+
+
+def test_last_words_begin_with_what_killed_it(tmp_path: Path) -> None:
+    path = tmp_path / "x.log"
+    log = [f"12:00 INFO [x] pid=7 m: line {n}\n" for n in range(50)]
+    report = ["Fatal Python error: Segmentation fault\n", "\n", "Current thread:\n"]
+    stacks = [f"  File {n}\n" for n in range(100)]
+    path.write_text("".join([*log, *report, *stacks]))
+    words = last_words(path, 40).splitlines(keepends=True)
+    assert words == [*log[-10:], *report, *stacks[:27]]
+    # A short report comes with more of what was before it.
+    path.write_text("".join([*log, *report]))
+    assert last_words(path, 40).splitlines(keepends=True) == [*log[-37:], *report]
+    # An earlier worker's end is not this one's.
+    path.write_text("".join([*report, *stacks, *log[:3]]))
+    assert last_words(path, 4).splitlines(keepends=True) == [stacks[-1], *log[:3]]
+    assert last_words(tmp_path / "none.log", 40) == ""
 
 
 def test_follow_a_log_that_begins_later(tmp_path: Path) -> None:
