@@ -1,0 +1,62 @@
+"""A node pack of nodes that misbehave, as a user might write them. Loaded with --nodes."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from typing import Any
+
+
+class _Counting:
+    """Lets ``after`` frames through, then does its worst."""
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        after = ("INT", {"default": 20, "min": 0, "max": 1_000_000})
+        return {"required": {"image": ("IMAGE",), "after": after}}
+
+    RETURN_TYPES = ("IMAGE",)
+    FUNCTION = "run"
+    CATEGORY = "rogue"
+
+    def __init__(self) -> None:
+        self.seen = 0
+
+    def run(self, image: Any, after: int) -> tuple[Any]:
+        self.seen += 1
+        if self.seen > after:
+            self.misbehave()
+        return (image,)
+
+    def misbehave(self) -> None:
+        raise NotImplementedError
+
+
+class RogueExit(_Counting):
+    def misbehave(self) -> None:
+        print("rogue: about to leave", flush=True)
+        os._exit(37)
+
+
+class RogueSegfault(_Counting):
+    def misbehave(self) -> None:
+        ctypes.string_at(1)
+
+
+class RogueRaise(_Counting):
+    """Fails at every fifth frame."""
+
+    def misbehave(self) -> None:
+        if self.seen % 5 == 0:
+            raise RuntimeError(f"rogue: frame {self.seen} is not to my taste")
+
+
+class RogueRaiseAlways(_Counting):
+    def misbehave(self) -> None:
+        raise ValueError("rogue: never again")
+
+
+NODE_CLASS_MAPPINGS = {
+    cls.__name__: cls for cls in (RogueExit, RogueSegfault, RogueRaise, RogueRaiseAlways)
+}
+NODE_DISPLAY_NAME_MAPPINGS = {"RogueRaise": "Rogue (raises)"}
