@@ -14,7 +14,7 @@ import av
 from av.codec.context import Flags, ThreadType
 
 from comfytrickle.errors import ComfytrickleError
-from comfytrickle.mpegts.nal import is_keyframe
+from comfytrickle.mpegts.nal import has_parameter_sets, is_keyframe, parameter_sets
 from comfytrickle.mpegts.sps import sps_facts
 from comfytrickle.mpegts.units import AccessUnit
 from workers.media.colour import colour_from_tags
@@ -62,6 +62,9 @@ class Decoder:
         self._to_rgb = ToRgb()
         self._low_delay = False
         self._context = self._new_context()
+        self._spoilt = False  # the decoder met an error and must not decode anything else
+        self._sets = b""  # parameter sets of the last keyframe that had them
+        self._lacks_sets = False  # this decoder has not seen them
         self._waiting = True  # for a keyframe
         self._serial = 0
         self._inside: dict[int, _Source] = {}  # by serial number, in decoding order
@@ -85,13 +88,16 @@ class Decoder:
             self.dropped["damaged"] += 1
             return self.flush()
         frames: list[Frame] = []
-        if self._is_keyframe(unit):
+        data = unit.data
+        key = self._is_keyframe(unit)
+        if key:
             frames += self._adapt(unit)
+            data = self._startable(data)
         elif self._waiting:
             self.dropped["undecodable"] += 1
             return []
         self._waiting = False
-        packet = av.Packet(unit.data)
+        packet = av.Packet(data)
         # The serial number takes the place of the pts on the way through the decoder: unlike a
         # pts it is never absent, repeated or wrapped.
         packet.pts = serial = self._serial
@@ -102,7 +108,10 @@ class Decoder:
         except av.FFmpegError:
             del self._inside[serial]
             self.dropped["damaged"] += 1
+            self._spoilt = True
             return frames + self.flush()
+        if key:
+            self._started(data)
         return frames + self._frames(pictures)
 
     def flush(self) -> list[Frame]:
@@ -112,7 +121,7 @@ class Decoder:
             try:
                 pictures = self._context.decode(None)
             except av.FFmpegError:
-                pass  # what it could not give is counted as what is left inside, below
+                self._spoilt = True  # what it could not give is counted as left inside, below
         frames = self._frames(pictures)
         self._restart("undecodable")
         return frames
@@ -142,6 +151,19 @@ class Decoder:
             return is_keyframe(self.codec, unit.data)
         return _MPEG2_SEQUENCE_HEADER in unit.data[:64]
 
+    def _startable(self, data: bytes) -> bytes:
+        """A keyframe with the parameter sets that a new decoder needs: a source may have sent
+        them at its beginning only."""
+        if self._lacks_sets and not has_parameter_sets(self.codec, data):
+            return self._sets + data
+        return data
+
+    def _started(self, data: bytes) -> None:
+        """A keyframe was taken without an error."""
+        if self.codec in _NAL_CODECS and has_parameter_sets(self.codec, data):
+            self._sets = parameter_sets(self.codec, data)
+        self._lacks_sets = False
+
     def _adapt(self, unit: AccessUnit) -> list[Frame]:
         """Choose the decoder's delay by what a keyframe's parameter set says.
 
@@ -168,6 +190,7 @@ class Decoder:
                 continue  # given up, and counted, long ago
             if picture.is_corrupt:
                 self.dropped["damaged"] += 1
+                self._spoilt = True
                 self._restart("damaged")
                 break
             frames.append(self._frame(picture, source))
@@ -209,5 +232,12 @@ class Decoder:
         """Nothing of what is inside reaches a later frame."""
         self.dropped[cause] += len(self._inside)
         self._inside.clear()
-        self._context.flush_buffers()
+        if self._spoilt:
+            # Flushing is not enough: where libavcodec's H.264 decoder gives a block up, its
+            # coefficients stay behind and are added to a later picture, be it an IDR.
+            self._context = self._new_context()
+            self._spoilt = False
+            self._lacks_sets = bool(self._sets)
+        else:
+            self._context.flush_buffers()
         self._waiting = True

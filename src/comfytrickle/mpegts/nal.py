@@ -120,6 +120,20 @@ def has_parameter_sets(codec: str, data: bytes) -> bool:
     return False
 
 
+def parameter_sets(codec: str, data: bytes) -> bytes:
+    """VPS, SPS and PPS of an access unit, as a byte stream of their own."""
+    hevc = codec == "hevc"
+    wanted = (_HEVC_VPS, _HEVC_SPS, _HEVC_PPS) if hevc else (_H264_SPS, _H264_PPS)
+    out = []
+    for start, end in nal_units(data):
+        kind = nal_type(codec, data[start])
+        if kind in wanted:
+            out += [b"\x00", _START, data[start:end]]
+        elif kind <= _HEVC_VCL_LAST if hevc else 1 <= kind <= _H264_VCL_LAST:
+            break
+    return b"".join(out)
+
+
 def find_sps(codec: str, data: bytes) -> bytes | None:
     """The first sequence parameter set's NAL unit, header included."""
     wanted = _HEVC_SPS if codec == "hevc" else _H264_SPS
