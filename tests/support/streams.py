@@ -115,10 +115,11 @@ class OutSegment:
         """All frames, with nothing known but this segment. Asserts that it begins as it must."""
         data = bytes(self.data)
         assert len(data) % PACKET == 0 and set(data[::PACKET]) == {0x47}
-        heads = [data[at + 1 : at + 3] for at in (0, PACKET, 2 * PACKET)]
-        pids = [(head[0] & 0x1F) << 8 | head[1] for head in heads]
-        assert pids[0] == 0 and pids[1] >= 0x1000 and pids[2] == 0x100, "PAT, PMT, video"
-        assert all(head[0] & 0x40 for head in heads)
+        # after a gap in time there may be packets with nothing but the clock
+        heads = [data[at : at + 4] for at in range(0, len(data), PACKET) if data[at + 3] & 0x10]
+        pids = [(head[1] & 0x1F) << 8 | head[2] for head in heads[:3]]
+        assert pids[0] == 0 and pids[1] >= 0x1000 and pids[2] == 0x100, f"PAT, PMT, video: {pids}"
+        assert all(head[1] & 0x40 for head in heads[:3]), "each begins there"
         units = packets(data)
         nals = [part[0] & 0x1F for part in units[0].data.split(b"\0\0\1")[1:]]
         picture = next(i for i, nal in enumerate(nals) if 1 <= nal <= 5)
