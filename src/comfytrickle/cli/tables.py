@@ -86,7 +86,7 @@ def stream_status(s: dict[str, Any]) -> str:
         ("params", f"revision {text(s.get('params_revision'))}"),
     ]
     if s.get("exit_cause") is not None:
-        rows.append(("ended", f"{s['exit_cause']}, {s.get('exit_signal') or s.get('exit_code')}"))
+        rows.append(("ended", _ending(s)))
     error = s.get("last_error")
     if error:
         node = f" (node {error['node_id']}, {error['node_type']})" if error.get("node_id") else ""
@@ -95,6 +95,13 @@ def stream_status(s: dict[str, Any]) -> str:
     if error and error.get("log_tail"):
         lines += ["", *("  " + line for line in error["log_tail"].splitlines())]
     return "\n".join(lines)
+
+
+def _ending(s: dict[str, Any]) -> str:
+    if s.get("exit_signal"):
+        return f"{s['exit_cause']}, {s['exit_signal']}"
+    known = s.get("exit_code") is not None  # not when the fork server was killed, too
+    return f"{s['exit_cause']}, exit code {s['exit_code']}" if known else str(s["exit_cause"])
 
 
 def _latency(latency: dict[str, Any]) -> str:
