@@ -21,6 +21,9 @@ class Sink(Protocol):
     @property
     def state(self) -> str: ...
 
+    @property
+    def last_error(self) -> str | None: ...
+
     async def start(self) -> None: ...
 
     async def begin(self) -> None: ...
@@ -43,6 +46,10 @@ class ChannelSink:
     def state(self) -> str:
         return self._publisher.state
 
+    @property
+    def last_error(self) -> str | None:
+        return self._publisher.last_error
+
     async def start(self) -> None:
         await self._publisher.start()
 
@@ -64,6 +71,7 @@ class NoSink:
     """A stream without a publish_url: it is encoded and counted, and goes nowhere."""
 
     state = "none"
+    last_error = None
 
     async def start(self) -> None:
         pass

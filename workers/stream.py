@@ -67,7 +67,7 @@ class StreamSession:
         self._failed: asyncio.Future[m.Failed] = self._loop.create_future()
         self._drained_late: asyncio.Future[None] = self._loop.create_future()
         self._reason = "source_ended"
-        self._seen_source_error: str | None = None
+        self._seen_errors: dict[str, str | None] = {}
         self._resize: dict[int, Resize] = {}
 
         audio = AudioRoute()
@@ -267,13 +267,13 @@ class StreamSession:
             self._state = state
         elif self._state is State.READY and self._stats.frames_out:
             self._state = State.STREAMING
-        self._tell_source_error()
+        self._tell_error("source", self._subscriber.last_error)
+        self._tell_error("sink", self._sink.last_error)
         self._pipe.send(self._reporter.status(self._state, self._subscriber, self._sink))
 
-    def _tell_source_error(self) -> None:
-        """A source that cannot be reached is retried; people want to know why nothing comes."""
-        error = self._subscriber.last_error
-        if error and error != self._seen_source_error:
-            log.warning("source: %s", error)
-            self._pipe.send(m.Failed("source", error))
-        self._seen_source_error = error
+    def _tell_error(self, kind: str, error: str | None) -> None:
+        """A channel that cannot be reached is retried; people want to know why nothing happens."""
+        if error and error != self._seen_errors.get(kind):
+            log.warning("%s: %s", kind, error)
+            self._pipe.send(m.Failed(kind, error))
+        self._seen_errors[kind] = error

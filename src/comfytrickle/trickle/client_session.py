@@ -24,6 +24,12 @@ TRANSPORT_ERRORS = (
     ConnectionError,
 )
 
+
+def in_words(error: BaseException) -> str:
+    """A transport error for a status or a log; some of them have a type and nothing else."""
+    return str(error) or type(error).__name__
+
+
 KEEPALIVE_IDLE_S = 10
 KEEPALIVE_INTERVAL_S = 5
 KEEPALIVE_COUNT = 3

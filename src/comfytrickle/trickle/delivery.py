@@ -9,7 +9,7 @@ from typing import Protocol
 from comfytrickle.errors import ChannelClosed
 from comfytrickle.trickle.backoff import Backoff
 from comfytrickle.trickle.channel_http import ChannelHttp, is_passing, parse_answer
-from comfytrickle.trickle.client_session import TRANSPORT_ERRORS
+from comfytrickle.trickle.client_session import TRANSPORT_ERRORS, in_words
 from comfytrickle.trickle.outgoing import Outgoing, PostBody
 from comfytrickle.trickle.protocol import HEADER_RESET
 
@@ -60,6 +60,7 @@ class Delivery:
         self.out = Outgoing()
         self.failing_since: float | None = None  # loop time; None: all well
         self.has_failed = False  # ever
+        self.problem = ""  # of the last try that broke
         self._http = http
         self._sender = sender
         self._reset = reset
@@ -99,7 +100,8 @@ class Delivery:
         self._body = body
         try:
             response = await self._http.post(self.seq, body, headers)
-        except TRANSPORT_ERRORS:
+        except TRANSPORT_ERRORS as error:
+            self.problem = in_words(error)
             return _Try.BROKE if body.is_touched else _Try.AGAIN
         else:
             answer = parse_answer(response.status, response.headers)
@@ -110,6 +112,7 @@ class Delivery:
             self._body = None
         if answer.closed:
             raise ChannelClosed("the channel was closed", url=self._http.url, status=answer.status)
+        self.problem = f"the server answered {answer.status}"
         if answer.status == 404:
             return _Try.NO_CHANNEL
         if is_passing(answer.status):
@@ -141,7 +144,8 @@ class Delivery:
                     self._held = 0
                     return again
                 return True
-            except TRANSPORT_ERRORS:
+            except TRANSPORT_ERRORS as error:
+                self.problem = in_words(error)
                 self._fail()
                 await asyncio.sleep(self._backoff.next())
 

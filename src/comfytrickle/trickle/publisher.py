@@ -13,7 +13,7 @@ from comfytrickle.errors import ChannelClosed
 from comfytrickle.trickle.backoff import Backoff
 from comfytrickle.trickle.change import Change
 from comfytrickle.trickle.channel_http import ChannelHttp
-from comfytrickle.trickle.client_session import TRANSPORT_ERRORS
+from comfytrickle.trickle.client_session import TRANSPORT_ERRORS, in_words
 from comfytrickle.trickle.cursor import Phase
 from comfytrickle.trickle.delivery import Delivery
 from comfytrickle.trickle.dropped import DroppedSegments
@@ -94,12 +94,20 @@ class Publisher:
         self._confirmed = False  # the server has known the channel
         self._troubled = False  # a connection broke, and nothing was confirmed since
         self._error: BaseException | None = None
+        self._problem = ""  # of the last try that broke, in words
         self._started = False
         self._closing = False
 
     @property
     def state(self) -> str:
         return self._phase.value
+
+    @property
+    def last_error(self) -> str | None:
+        """Why the channel cannot be written just now; None while it can."""
+        if self._phase is not Phase.RETRYING:
+            return None
+        return f"{self._http.url}: {self._problem}"
 
     @property
     def seq(self) -> int | None:
@@ -124,7 +132,8 @@ class Publisher:
             try:
                 self._seq = await self._prepare()
                 break
-            except TRANSPORT_ERRORS:
+            except TRANSPORT_ERRORS as error:
+                self._problem = in_words(error)
                 self.counters.retries += 1
                 self._show(Phase.RETRYING)
                 await asyncio.sleep(backoff.next())
@@ -282,6 +291,7 @@ class Publisher:
 
     def failed(self, delivery: Delivery) -> None:
         self.counters.retries += 1
+        self._problem = delivery.problem
         self._troubled = True
         self._show(Phase.RETRYING)
         self._change.notify()

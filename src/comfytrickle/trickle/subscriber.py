@@ -10,7 +10,7 @@ import aiohttp
 
 from comfytrickle.trickle.backoff import Backoff
 from comfytrickle.trickle.channel_http import Answer, ChannelHttp, parse_answer
-from comfytrickle.trickle.client_session import TRANSPORT_ERRORS
+from comfytrickle.trickle.client_session import TRANSPORT_ERRORS, in_words
 from comfytrickle.trickle.cursor import Cursor, Do, Phase, SubscriberCounters
 from comfytrickle.trickle.incoming import Segment
 from comfytrickle.trickle.protocol import SEQ_CURRENT
@@ -184,7 +184,7 @@ class Subscriber:
         try:
             response = await self._http.get(seq)
         except TRANSPORT_ERRORS as error:
-            self.last_error = f"{self._http.url}: {error or type(error).__name__}"
+            self.last_error = f"{self._http.url}: {in_words(error)}"
             do = cursor.failed(self._loop.time())
             self._show_progress()
             return None, do
