@@ -104,6 +104,10 @@ def read_start(body: Mapping[str, Any], header_id: str | None = None) -> StartRe
     for key in ("subscribe_url", "publish_url"):
         if urls[key] is None:
             raise InvalidInput(key, "is needed: an http or https URL")
+    if urls["publish_url"] == urls["subscribe_url"]:
+        raise InvalidInput(
+            "publish_url", "is the same as subscribe_url: the stream would read its own output"
+        )
     params = bodies.nested_object(body, "params")
     width, height = _size(params, "params.")
     workflow = _workflow(params, "params.")

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import psutil
 import pytest
+from aiohttp import web
 
 from comfytrickle.mpegts.mux import Muxer
 from comfytrickle.mpegts.units import CLOCK, ElementaryStream
@@ -16,6 +17,7 @@ from comfytrickle.testsrc.aac import Tone
 from comfytrickle.testsrc.clip import AUDIO_PID, STREAMS, VIDEO_PID
 from comfytrickle.trickle.publisher import Publisher
 from comfytrickle.trickle.server import TrickleServer
+from tests.support.channel import scripted_server
 from tests.support.live import Api, Live, consecutive
 from tests.support.pool import Pool, free_port, running_pool
 
@@ -154,6 +156,42 @@ async def test_a_source_that_cannot_be_reached(api: Api, live: Live) -> None:
         last = await source.end()
         await viewer.finished()
     consecutive(await asyncio.to_thread(viewer.counters), last)
+
+
+async def test_a_sink_that_cannot_be_reached_yet(api: Api, live: Live) -> None:
+    """It is tried on, and the status says why nothing comes out; later it goes on by itself."""
+    port = free_port()
+    late = TrickleServer()
+    async with live.source("in"):
+        await api.start("s", live.url("in"), f"http://127.0.0.1:{port}/out")
+        status = await api.wait("s", lambda s: s["last_error"] and s["health"] == "degraded")
+        assert (status["running"], status["sink"]) == (True, "retrying")
+        assert status["last_error"]["kind"] == "sink"
+        assert f":{port}/out" in status["last_error"]["message"]
+        assert f":{port}/out" in (await api.get("/stream/s/logs"))[1]
+        try:
+            await late.start(port=port)
+            status = await api.wait("s", lambda s: (s["frame_count"] or 0) > 10)
+            assert status["sink"] == "live" and await Live(late, live.session).has_channel("out")
+            assert (await api.post("/stream/s/stop"))[0] == 200
+        finally:
+            await late.close()
+
+
+@pytest.mark.parametrize("side", ["source", "sink"])
+async def test_a_channel_that_is_refused(api: Api, live: Live, side: str) -> None:
+    async def forbid(_request: web.Request) -> web.Response:
+        return web.Response(status=403, text="not you")
+
+    async with scripted_server(forbid) as server, live.source("in"):
+        urls = {"source": live.url("in"), "sink": live.url("out"), side: server + "/x"}
+        pid = (await api.start("no", urls["source"], urls["sink"]))["pid"]
+        status = await api.wait("no", lambda s: not s["running"])
+        assert (status["health"], status["last_error"]["kind"]) == ("failed", side)
+        assert "403" in status["last_error"]["message"]
+        assert server in status["last_error"]["message"]
+        assert not psutil.pid_exists(pid)
+        assert (await api.get("/health"))[1]["slots"]["free"] == 2
 
 
 async def test_a_source_server_that_comes_late_is_read(api: Api, live: Live) -> None:

@@ -75,6 +75,7 @@ BODIES = [
     Bad("a list", b"[]", said=("a list",)),
     Bad("a string", b'"x"', said=("a string",)),
     Bad("null", b"null", said=("null",)),
+    Bad("200000 deep", b"[" * 200_000, said=("nested too deeply",)),
     Bad("form data", b"subscribe_url=http://h/x", said=("line 1, column 1",)),
     Bad("9 MiB", b'{"x": "' + b"y" * (9 << 20) + b'"}', said=("too large",), status=413),
 ]
@@ -90,6 +91,7 @@ FIELDS = [
     Bad("sink no host", start(publish_url="http:///x"), "publish_url", ("host",)),
     Bad("sink bad port", start(publish_url="http://h:99999/x"), "publish_url", ("ort",)),
     Bad("sink with a space", start(publish_url="http://h/a b"), "publish_url", ("space",)),
+    Bad("sink is the source", start(publish_url=SOURCE), "publish_url", ("same", "own output")),
     Bad("control ws", start(control_url="ws://h/x"), "control_url", ("http",)),
     Bad("events a boolean", start(events_url=True), "events_url", ("a boolean",)),
     Bad("data an object", start(data_url={}), "data_url", ("an object",)),
