@@ -18,6 +18,7 @@ from comfytrickle.errors import (
     InvalidInput,
     InvalidWorkflow,
     NotFound,
+    Quarantined,
     Unavailable,
 )
 
@@ -52,6 +53,8 @@ def error_answer(error: ComfytrickleError) -> web.Response:
         status = 404
     elif isinstance(error, Conflict):
         status = 409
+        if isinstance(error, Quarantined):
+            body["quarantine"] = error.story
     else:  # Unavailable; a worker that failed: the same request may succeed on the next one
         status = 503
         retry_after = error.retry_after if isinstance(error, Unavailable) else 1.0

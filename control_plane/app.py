@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from control_plane import routes_service, routes_streams, routes_workflow
+from control_plane import routes_quarantine, routes_service, routes_streams, routes_workflow
 from control_plane.answers import errors_as_json, require_token
 from control_plane.service import Service
 from control_plane.web_keys import SERVICE
@@ -19,7 +19,12 @@ def build_app(service: Service) -> web.Application:
         middlewares.append(require_token(service.settings.auth_token))
     app = web.Application(middlewares=middlewares, client_max_size=MAX_BODY)
     app[SERVICE] = service
-    for routes in (routes_streams.ROUTES, routes_workflow.ROUTES, routes_service.ROUTES):
+    for routes in (
+        routes_streams.ROUTES,
+        routes_workflow.ROUTES,
+        routes_quarantine.ROUTES,
+        routes_service.ROUTES,
+    ):
         for method, path, handler in routes:
             for root in ROOTS:
                 for ending in ("", "/"):

@@ -74,6 +74,14 @@ def last_words(path: Path, lines: int) -> str:
     return "".join(kept[begin : begin + lines])
 
 
+def keep_last_words(path: Path, lines: int) -> str:
+    """The same, and into a file beside the log (``x.log.crash``), where the next start of the
+    stream does not bury them."""
+    words = last_words(path, lines)
+    path.with_name(path.name + ".crash").write_text(words)
+    return words
+
+
 def tail_and_end(path: Path, lines: int) -> tuple[str, int]:
     """The same, and the offset at which it ends, from where a Follower goes on."""
     lines = max(0, min(lines, MAX_LINES))

@@ -68,7 +68,8 @@ class RestartPolicy:
         if spent + 1 > self._limits.budget:
             return Decision(Next.CRASH_LOOP)
         self._spent, self._at = spent + 1, now
-        if spent < 1:
+        in_a_row = round(spent)  # the last one counts for half of its time
+        if in_a_row == 0:
             return Decision(Next.RESTART)
-        pause = self._limits.first_pause_s * 2 ** (int(spent) - 1)
+        pause = self._limits.first_pause_s * 2 ** (in_a_row - 1)
         return Decision(Next.RESTART, min(pause, self._limits.longest_pause_s))

@@ -14,17 +14,14 @@ import msgspec
 
 from comfytrickle.messages import STATUS_INTERVAL_S, Counters, Failed, Status, StreamConfig
 from comfytrickle.states import ExitCause, Health, State
+from control_plane.policy import GOOD_ENDS
+from control_plane.quarantine import Death
 
 STATUS_STALE_S = 10 * STATUS_INTERVAL_S  # a worker that is silent this long is not well
 INPUT_IDLE_S = 3.0  # no frame for this long: the source is silent
 OUTPUT_LATE_S = 5.0  # frames come in and none came out for this long
 OVERLOAD_SHARE = 0.1  # of the frames that came in lately, dropped for want of time
 
-GOOD_ENDS = (
-    ExitCause.CLEAN,
-    ExitCause.REQUESTED,
-    ExitCause.SOURCE_ENDED,
-)
 _FAULTS = ("damaged", "undecodable", "error", "encode")
 
 
@@ -49,6 +46,7 @@ class StreamFacts:
     failures: Sequence[tuple[float, Failed]] = ()
     earlier: Counters | None = None  # some seconds ago: what changed since is "lately"
     restarts: int = 0
+    deaths: Sequence[Death] = ()  # of its former workers, the oldest first
     log_tail: str | None = None  # read after the end only
 
 
@@ -58,7 +56,7 @@ def health(facts: StreamFacts) -> Health:
         asked = facts.stop_asked and facts.exit_cause is ExitCause.KILLED_BY_US
         return Health.ENDED if facts.exit_cause in GOOD_ENDS or asked else Health.FAILED
     if facts.ready_at is None:
-        return Health.LOADING
+        return Health.RESTARTING if facts.restarts or facts.deaths else Health.LOADING
     status = facts.status
     if status is None or facts.status_age_s is None or facts.status_age_s > STATUS_STALE_S:
         return Health.STALLED
@@ -146,6 +144,7 @@ def stream_report(facts: StreamFacts) -> dict[str, Any]:
         },
         "params_revision": config.revision,
         "restarts": facts.restarts,
+        "deaths": [death.report() for death in facts.deaths],
         "last_error": last_error(facts),
         "exit_cause": facts.exit_cause.value if facts.exit_cause else None,
         "exit_code": facts.exit_code,
@@ -200,8 +199,13 @@ def last_error(facts: StreamFacts) -> dict[str, Any] | None:
         "node_id": failed.node_id,
         "node_type": failed.node_type,
         "time": iso_time(when),
-        "log_tail": facts.log_tail if died else None,
+        "log_tail": facts.log_tail if died else _log_tail_of(failed, facts.deaths),
     }
+
+
+def _log_tail_of(failed: Failed, deaths: Sequence[Death]) -> str | None:
+    """For a worker that died and was replaced: its last lines."""
+    return deaths[-1].log_tail if deaths and failed.kind in ("worker", "hung") else None
 
 
 def _how_it_ended(facts: StreamFacts) -> str:

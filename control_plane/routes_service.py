@@ -26,14 +26,14 @@ def service_word(service: Service) -> str:
         return "ERROR"
     if not (service.booted and service.inspector.ready):
         return "LOADING"
-    return "OK" if service.streams.active() else "IDLE"
+    return "OK" if service.streams.registry.active() else "IDLE"
 
 
 async def health(request: web.Request) -> web.Response:
     service = service_of(request)
     inventory = service.inventory
     by_health: dict[str, int] = {word.value: 0 for word in Health}
-    for stream in service.streams.active():
+    for stream in service.streams.registry.active():
         by_health[stream_health(stream.facts()).value] += 1
     used = inventory.used()
     body: dict[str, Any] = {

@@ -90,9 +90,12 @@ async def status(request: web.Request) -> web.Response:
 async def list_streams(request: web.Request) -> web.Response:
     """The active ones; with ``?all=1`` also those that ended lately."""
     streams = service_of(request).streams
-    chosen = streams.active()
+    chosen = streams.registry.active()
     if _flag(request, "all"):
-        chosen = [*streams.finished(), *chosen]  # an id that runs again: the running one wins
+        chosen = [
+            *streams.registry.finished(),
+            *chosen,
+        ]  # an id that runs again: the running one wins
     reports = {stream.id: stream_report(stream.facts()) for stream in chosen}
     return json_answer({"streams": reports, "count": len(reports)})
 
@@ -145,7 +148,7 @@ def _named_stream(request: web.Request, body: dict[str, Any]) -> Stream:
         request.match_info.get("request_id"), request.headers.get("X-Stream-Id"), body
     )
     streams = service_of(request).streams
-    return streams.only() if stream_id is None else streams.get(stream_id)
+    return streams.registry.only() if stream_id is None else streams.registry.get(stream_id)
 
 
 async def _any_body(request: web.Request) -> dict[str, Any]:

@@ -70,7 +70,9 @@ async def _until_asked(service: Service, asked_to_end: asyncio.Event, hurry: asy
         result = 1
     else:
         await asked
-        log.info("asked to end: no new streams, draining %d", len(service.streams.active()))
+        log.info(
+            "asked to end: no new streams, draining %d", len(service.streams.registry.active())
+        )
     asked.cancel()
     booting.cancel()
     await asyncio.wait([booting])

@@ -17,13 +17,16 @@ from comfytrickle.messages import (
     Launch,
     ToParent,
 )
+from comfytrickle.progress import ProgressPage
 from control_plane import devices
 from control_plane.gpus import list_gpus
 from control_plane.inspector import Inspector
 from control_plane.launcher import Launcher
 from control_plane.logfiles import LogDir
+from control_plane.policy import RestartLimits
 from control_plane.settings import Settings
 from control_plane.streams import Streams
+from control_plane.watchdog import Deadlines
 from control_plane.worker import Budgets, Worker
 
 log = logging.getLogger(__name__)
@@ -55,6 +58,14 @@ class Service:
             self.inspector,
             self.inventory,
             self.logs,
+            limits=RestartLimits(
+                budget=settings.restart_budget, forgive_s=settings.restart_forgive_s
+            ),
+            deadlines=Deadlines(
+                silent=settings.silent_timeout_s,
+                first_frame=settings.first_frame_timeout_s,
+                stuck=settings.stuck_timeout_s,
+            ),
             log_level=settings.log_level,
             keep_finished=settings.keep_finished,
             keep_finished_s=settings.keep_finished_s,
@@ -140,7 +151,7 @@ class Service:
 
     def _kill_workers(self) -> None:
         """Their handles are waiting for the end of the processes, and see it at once."""
-        workers = [stream.worker for stream in self.streams.active()]
+        workers = [stream.worker for stream in self.streams.registry.active()]
         for worker in (*workers, self.inspector.worker):
             if worker is not None:
                 worker.kill()
@@ -163,6 +174,13 @@ class Service:
         )
 
     def _make_stream_worker(
-        self, launch: Launch, configure: ConfigureStream, on_message: Callable[[ToParent], None]
+        self,
+        launch: Launch,
+        configure: ConfigureStream,
+        page: ProgressPage,
+        on_message: Callable[[ToParent], None],
     ) -> Worker:
-        return Worker(self.launcher, launch, configure, on_message=on_message)
+        budgets = Budgets(ready=self.settings.load_timeout_s)
+        return Worker(
+            self.launcher, launch, configure, page=page, on_message=on_message, budgets=budgets
+        )

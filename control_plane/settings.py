@@ -47,6 +47,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     keep_finished: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 100  # streams kept readable
     keep_finished_s: Annotated[float, msgspec.Meta(ge=0)] = 3600.0  # and for how long
     question_timeout_s: Annotated[float, msgspec.Meta(gt=0, le=600)] = 20.0  # to the inspector
+    # How often a stream's worker is replaced in a row, and after how long one is forgiven.
+    restart_budget: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 5
+    restart_forgive_s: Annotated[float, msgspec.Meta(gt=0)] = 30.0
+    # When a worker is taken for hung: see control_plane.watchdog.Deadlines and worker.Budgets.
+    load_timeout_s: Annotated[float, msgspec.Meta(gt=0)] = 300.0
+    silent_timeout_s: Annotated[float, msgspec.Meta(ge=2)] = 5.0
+    first_frame_timeout_s: Annotated[float, msgspec.Meta(gt=0)] = 60.0
+    stuck_timeout_s: Annotated[float, msgspec.Meta(gt=0)] = 10.0
     drain_timeout_s: Annotated[float, msgspec.Meta(gt=0, le=600)] = 20.0  # at SIGTERM
     auth_token: str | None = None  # callers must then send Authorization: Bearer
     verify_tls: bool = True  # of the channels' servers
@@ -169,6 +177,12 @@ def make_parser() -> argparse.ArgumentParser:
     add("--keep-finished", type=int, metavar="N", help="finished streams kept readable (100)")
     add("--keep-finished-s", type=float, metavar="S", help="and for how many seconds (3600)")
     add("--question-timeout-s", type=float, metavar="S", help="limit of one node check (20)")
+    add("--restart-budget", type=int, metavar="N", help="restarts of a worker in a row (5)")
+    add("--restart-forgive-s", type=float, metavar="S", help="one is forgiven each S seconds (30)")
+    add("--load-timeout-s", type=float, metavar="S", help="limit of loading a workflow (300)")
+    add("--silent-timeout-s", type=float, metavar="S", help="a worker without a word is hung (5)")
+    add("--first-frame-timeout-s", type=float, metavar="S", help="limit of its first frame (60)")
+    add("--stuck-timeout-s", type=float, metavar="S", help="limit of each later frame (10)")
     add("--drain-timeout-s", type=float, metavar="S", help="limit of the drain at SIGTERM (20)")
     add("--auth-token", metavar="TOKEN", help="asked of callers; better in the environment")
     add("--no-verify-tls", dest="verify_tls", action="store_false", help="trust any certificate")

@@ -9,16 +9,26 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from comfytrickle.messages import Counters, Status, StreamConfig, ToParent, UpdateParams
+from comfytrickle.messages import Counters, Failed, Status, StreamConfig, ToParent, UpdateParams
+from comfytrickle.progress import Progress
 from comfytrickle.states import State
+from control_plane import totals
 from control_plane.devices import Device
+from control_plane.quarantine import Death
 from control_plane.reports import StreamFacts
 from control_plane.worker import Worker
 
+if TYPE_CHECKING:
+    from control_plane.supervisor import Supervisor
+
 SAMPLE_EVERY_S = 1.0
+DEATHS_KEPT = 10
+FAILURES_KEPT = 20
 SAMPLES = 10  # so "lately" means the last ten seconds
 
 
@@ -32,14 +42,20 @@ class Stream:
         self.worker: Worker | None = None
         self.created_at = time.time()
         self.ended_at: float | None = None
+        self.supervisor: Supervisor | None = None
         self.starting: asyncio.Task[None] | None = None
         self.watching: asyncio.Task[None] | None = None
-        self.stop_asked = False
+        self.stopping = asyncio.Event()  # somebody asked for its end
+        self.serving = asyncio.Event()  # its worker is ready
+        self.restarts = 0
+        self.deaths: deque[Death] = deque(maxlen=DEATHS_KEPT)
         self.finished = asyncio.Event()  # its slot is free again
         self.update_lock = asyncio.Lock()
         self.last_attempt = 0  # of a revision; refused ones are not used again
         self.log_tail: str | None = None
         self._samples: deque[tuple[float, Counters]] = deque(maxlen=SAMPLES)
+        self._past = Counters()  # of former workers
+        self._past_failures: deque[tuple[float, Failed]] = deque(maxlen=FAILURES_KEPT)
 
     @property
     def id(self) -> str:
@@ -49,7 +65,14 @@ class Stream:
     def state(self) -> State:
         if self.finished.is_set():
             return State.EXITED
-        return self.worker.state if self.worker is not None else State.STARTING
+        worker = self.worker
+        if worker is None or worker.state is State.EXITED:  # the next one is about to come
+            return State.STARTING
+        return worker.state
+
+    @property
+    def stop_asked(self) -> bool:
+        return self.stopping.is_set()
 
     @property
     def ending(self) -> bool:
@@ -66,12 +89,22 @@ class Stream:
         if isinstance(message, Status):
             now = time.monotonic()
             if not self._samples or now - self._samples[-1][0] >= SAMPLE_EVERY_S:
-                self._samples.append((now, message.counters))
+                self._samples.append((now, totals.add(self._past, message.counters)))
+
+    def retire(self, worker: Worker, progress: Progress | None, death: Death) -> None:
+        """It has died and is about to be replaced: what it counted and reported stays."""
+        last = worker.status.counters if worker.status is not None else None
+        self._past = totals.add(self._past, totals.of_dead_worker(last, progress))
+        self._past_failures.extend(worker.failures)
+        if not worker.failures:  # it died without a word
+            words = f"the worker ended: {death.cause} ({death.signal or death.exit_code})"
+            self._past_failures.append((death.at, Failed("worker", words)))
+        self.restarts += 1
 
     def facts(self) -> StreamFacts:
         """Everything a report needs, at this moment."""
         worker = self.worker
-        base = StreamFacts(
+        facts = StreamFacts(
             config=self.config,
             device=self.device.id if self.device is not None else None,
             state=self.state,
@@ -80,21 +113,32 @@ class Stream:
             ended_at=self.ended_at,
             stop_asked=self.stop_asked,
             earlier=self._samples[0][1] if self._samples else None,
+            restarts=self.restarts,
+            deaths=tuple(self.deaths),
+            failures=tuple(self._past_failures),
             log_tail=self.log_tail,
         )
         if worker is None:
-            return base
-        age = None if worker.status_at is None else time.monotonic() - worker.status_at
-        return StreamFacts(
-            **{
-                **vars(base),
-                "pid": worker.pid,
-                "ready_at": worker.ready_at,
-                "exit_cause": worker.exit_cause,
-                "exit_code": worker.exit_code,
-                "exit_signal": worker.exit_signal,
-                "status": worker.status,
-                "status_age_s": age,
-                "failures": tuple(worker.failures),
-            }
+            return facts
+        failures = (*self._past_failures, *worker.failures)
+        if worker.state is State.EXITED and not self.finished.is_set():
+            return replace(facts, status=self._with_past(worker.status), failures=failures)
+        return replace(
+            facts,
+            pid=worker.pid,
+            ready_at=worker.ready_at,
+            exit_cause=worker.exit_cause,
+            exit_code=worker.exit_code,
+            exit_signal=worker.exit_signal,
+            status=self._with_past(worker.status),
+            status_age_s=None if worker.status_at is None else time.monotonic() - worker.status_at,
+            failures=failures,
         )
+
+    def _with_past(self, status: Status | None) -> Status | None:
+        """The totals of all workers. A new one that has not reported yet has added nothing."""
+        if not self.restarts:
+            return status
+        if status is None:
+            return Status(seq=0, state=self.state, counters=self._past)
+        return msgspec.structs.replace(status, counters=totals.add(self._past, status.counters))

@@ -1,8 +1,7 @@
 """The streams: who is admitted, who runs, and who was here.
 
-Owns every stream's worker handle and slot: both are taken in ``_bring_up`` and given back in
-``_finish``, and nowhere else. A stream's id is in ``_active`` from the first moment of its start,
-so that two starts of one id can only ever make one worker.
+Owns every stream's supervisor and slot: both are taken in ``_bring_up`` and given back in
+``_finish``, and nowhere else.
 """
 
 from __future__ import annotations
@@ -10,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import OrderedDict
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
@@ -20,9 +19,8 @@ from comfytrickle.errors import (
     Conflict,
     InvalidInput,
     InvalidWorkflow,
-    NotFound,
+    Quarantined,
     Unavailable,
-    WorkerError,
 )
 from comfytrickle.messages import (
     ConfigureStream,
@@ -32,20 +30,26 @@ from comfytrickle.messages import (
     ToParent,
     UpdateParams,
 )
+from comfytrickle.progress import ProgressPage
+from comfytrickle.workflow import parse_prompt
 from control_plane import logfiles
-from control_plane.devices import Inventory
+from control_plane.devices import Device, Inventory
 from control_plane.inspector import Inspector
-from control_plane.reports import GOOD_ENDS
+from control_plane.policy import GOOD_ENDS, RestartLimits, RestartPolicy
+from control_plane.quarantine import Death, Quarantine
+from control_plane.registry import Registry
 from control_plane.requests import ParamsRequest
 from control_plane.stream import Stream
+from control_plane.supervisor import Supervisor
+from control_plane.watchdog import Deadlines
 from control_plane.worker import Worker
 
 log = logging.getLogger(__name__)
 
-LOG_TAIL_LINES = 40
+LOG_TAIL_LINES = 80
 READY_WAIT_S = 30.0  # how long params for a stream that still loads may wait
 
-MakeWorker = Callable[[Launch, ConfigureStream, Callable[[ToParent], None]], Worker]
+MakeWorker = Callable[[Launch, ConfigureStream, ProgressPage, Callable[[ToParent], None]], Worker]
 
 
 class Streams:
@@ -58,6 +62,8 @@ class Streams:
         inventory: Inventory,
         logs: logfiles.LogDir,
         *,
+        limits: RestartLimits | None = None,
+        deadlines: Deadlines | None = None,
         log_level: str = "INFO",
         keep_finished: int = 100,
         keep_finished_s: float = 3600.0,
@@ -66,39 +72,12 @@ class Streams:
         self._inspector = inspector
         self._inventory = inventory
         self._logs = logs
+        self._limits = limits or RestartLimits()
+        self._deadlines = deadlines or Deadlines()
+        self.quarantine = Quarantine()
         self._log_level = log_level
-        self._keep_finished = keep_finished
-        self._keep_finished_s = keep_finished_s
-        self._active: dict[str, Stream] = {}
-        self._finished: OrderedDict[str, Stream] = OrderedDict()
+        self.registry = Registry(keep_finished, keep_finished_s)
         self.draining = False
-
-    # --- looking ------------------------------------------------------------------------------
-
-    def active(self) -> list[Stream]:
-        """In order of their start."""
-        return list(self._active.values())
-
-    def finished(self) -> list[Stream]:
-        """Those still readable, the oldest first."""
-        self._forget()
-        return list(self._finished.values())
-
-    def get(self, stream_id: str) -> Stream:
-        """An active one, or one that ended lately. Raises NotFound."""
-        self._forget()
-        stream = self._active.get(stream_id) or self._finished.get(stream_id)
-        if stream is None:
-            raise NotFound(f"no stream {stream_id!r}")
-        return stream
-
-    def only(self) -> Stream:
-        """The only active one. Raises NotFound when there is none, Conflict when several."""
-        if len(self._active) == 1:
-            return next(iter(self._active.values()))
-        if not self._active:
-            raise NotFound("no stream is active")
-        raise Conflict(f"several streams are active, name one of: {', '.join(self._active)}")
 
     # --- starting -----------------------------------------------------------------------------
 
@@ -108,13 +87,15 @@ class Streams:
         Raises InvalidWorkflow, Conflict, Unavailable, WorkerError. Then no worker and no slot
         are left behind.
         """
+        self._refuse_quarantined(config.workflow)
         await self._wait_for_ending(config.stream_id)
         if self.draining:
             raise Unavailable("shutting down: no new streams", retry_after=30.0)
-        stream = self._active.get(config.stream_id)
+        stream = self.registry.active_one(config.stream_id)
         is_new = stream is None
         if stream is None:
-            stream = self._active[config.stream_id] = Stream(config)
+            stream = Stream(config)
+            self.registry.add(stream)
             stream.starting = asyncio.create_task(self._bring_up(stream))
             stream.starting.add_done_callback(_seen)
         elif stream.requested != config:
@@ -131,7 +112,7 @@ class Streams:
     async def _wait_for_ending(self, stream_id: str) -> None:
         """An id that is on its way out can be used again as soon as it is gone; every stop has
         a budget, so this ends."""
-        while (stream := self._active.get(stream_id)) is not None and stream.ending:
+        while (stream := self.registry.active_one(stream_id)) is not None and stream.ending:
             await stream.finished.wait()
 
     async def _bring_up(self, stream: Stream) -> None:
@@ -145,17 +126,8 @@ class Streams:
                 stream.config.engine, device=stream.device.torch_device
             )
             stream.config = msgspec.structs.replace(stream.config, engine=engine)
-            stream.worker = self._make_worker(
-                Launch(
-                    name=stream.id,
-                    log_path=str(self._logs.stream(stream.id)),
-                    env=stream.device.env,
-                    log_level=self._log_level,
-                ),
-                ConfigureStream(stream.config),
-                stream.on_message,
-            )
-            await stream.worker.start()
+            supervisor = stream.supervisor = self._supervise(stream, stream.device)
+            await supervisor.start()
         except BaseException as error:
             if not isinstance(error, asyncio.CancelledError):
                 log.info("stream %s not started: %s", stream.id, error)
@@ -163,21 +135,60 @@ class Streams:
                 await stream.worker.stop("its start failed")
             await self._finish(stream)
             raise
+        assert stream.worker is not None
         log.info("stream %s on %s, worker %s", stream.id, stream.device.id, stream.worker.pid)
-        stream.watching = asyncio.create_task(self._watch(stream, stream.worker))
+        stream.watching = asyncio.create_task(self._keep(stream, supervisor))
         stream.watching.add_done_callback(_seen)
 
-    async def _watch(self, stream: Stream, worker: Worker) -> None:
-        """From a started worker to its end, whatever that is."""
+    def _supervise(self, stream: Stream, device: Device) -> Supervisor:
+        launch = Launch(
+            name=stream.id,
+            log_path=str(self._logs.stream(stream.id)),
+            env=device.env,
+            log_level=self._log_level,
+        )
+
+        def make_worker(config: StreamConfig, page: ProgressPage) -> Worker:
+            return self._make_worker(launch, ConfigureStream(config), page, stream.on_message)
+
+        async def read_log(worker: Worker) -> str:
+            return await asyncio.to_thread(
+                logfiles.keep_last_words, worker.log_path, LOG_TAIL_LINES
+            )
+
+        return Supervisor(
+            stream,
+            make_worker,
+            policy=RestartPolicy(self._limits),
+            deadlines=self._deadlines,
+            read_log=read_log,
+            on_death=self._died,
+        )
+
+    async def _keep(self, stream: Stream, supervisor: Supervisor) -> None:
+        """From a started worker to the stream's end, whatever that is."""
         try:
-            try:
-                await worker.wait_ready()
-            except WorkerError as error:
-                log.warning("stream %s: %s", stream.id, error)
-                await worker.stop("it did not become ready")
-            await worker.wait_exited()
+            await supervisor.keep()
         finally:
+            if stream.worker is not None and stream.worker.exit_cause is None:
+                stream.worker.kill()  # only after a fault of our own: nothing may be left running
+                await stream.worker.wait_exited()
             await self._finish(stream)
+
+    def _died(self, stream: Stream, death: Death, is_last: bool) -> None:
+        stream.deaths.append(death)
+        workflow = parse_prompt(stream.config.workflow)
+        kinds = sorted({node.class_type for node in workflow.nodes.values()})
+        self.quarantine.died(workflow.digest, kinds, death)
+        if is_last:
+            self.quarantine.shut_in(workflow.digest, time.time())
+            log.error("stream %s: restarts used up; workflow %s is quarantined", stream.id,
+                      workflow.digest[:12])  # fmt: skip
+
+    def _refuse_quarantined(self, workflow: dict[str, Any]) -> None:
+        story = self.quarantine.held(parse_prompt(workflow).digest)
+        if story is not None:
+            raise Quarantined(f"this workflow is quarantined: {story.words()}", story.report())
 
     async def _finish(self, stream: Stream) -> None:
         """Give back what it held; keep it readable when it ever had a worker."""
@@ -185,17 +196,15 @@ class Streams:
         try:
             if worker is not None and worker.exit_cause not in GOOD_ENDS:
                 stream.log_tail = await asyncio.to_thread(
-                    logfiles.last_words, worker.log_path, LOG_TAIL_LINES
+                    logfiles.keep_last_words, worker.log_path, LOG_TAIL_LINES
                 )
         finally:
+            if stream.supervisor is not None:
+                stream.supervisor.close()
             stream.ended_at = time.time()
             self._inventory.release(stream.id)
-            del self._active[stream.id]
             stream.finished.set()
-            if worker is not None:
-                self._finished[stream.id] = stream
-                self._finished.move_to_end(stream.id)
-            self._forget()
+            self.registry.retire(stream, readable=worker is not None)
         cause = worker.exit_cause if worker is not None else None
         if worker is not None and cause is not None:
             level = logging.INFO if cause in GOOD_ENDS else logging.ERROR
@@ -216,6 +225,7 @@ class Streams:
         if not change.changes_frames:
             return stream.config.revision
         if change.workflow is not None:
+            self._refuse_quarantined(change.workflow)
             await self._inspector.require(change.workflow)
         async with stream.update_lock:  # revisions take effect in their order
             worker = await self._ready_worker(stream)
@@ -234,17 +244,19 @@ class Streams:
             return params.revision
 
     async def _ready_worker(self, stream: Stream) -> Worker:
-        worker = stream.worker
-        if worker is not None and worker.ready_at is None and not stream.ending:
-            try:
-                await asyncio.wait_for(asyncio.shield(worker.wait_ready()), READY_WAIT_S)
-            except asyncio.TimeoutError:
-                raise Unavailable(f"stream {stream.id!r} is still loading") from None
-            except WorkerError:
-                pass  # it ended instead, which is what is said next
-        if worker is None or worker.ready_at is None or stream.ending:
+        """Its worker, waited for while it loads or is being replaced."""
+        waits = [asyncio.ensure_future(e.wait()) for e in (stream.serving, stream.finished)]
+        try:
+            if not stream.ending:
+                await asyncio.wait(waits, timeout=READY_WAIT_S, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+        if stream.ending:
             raise Conflict(f"stream {stream.id!r} is {stream.state.value}: it takes no params")
-        return worker
+        if stream.worker is None or not stream.serving.is_set():
+            raise Unavailable(f"stream {stream.id!r} is still loading")
+        return stream.worker
 
     # --- stopping -----------------------------------------------------------------------------
 
@@ -252,7 +264,7 @@ class Streams:
         """Returns when its worker is gone and its slot free; a second stop waits for the same."""
         if stream.finished.is_set():
             return
-        stream.stop_asked = True
+        stream.stopping.set()
         log.info("stream %s: stop (%s)", stream.id, reason)
         starting = stream.starting
         if starting is not None and not starting.done():
@@ -268,25 +280,15 @@ class Streams:
         """Admit nothing more and stop all. Takes as long as the slowest worker's stop."""
         self.draining = True
         results = await asyncio.gather(
-            *(self.stop(stream, "shutting down") for stream in self.active()),
+            *(self.stop(stream, "shutting down") for stream in self.registry.active()),
             return_exceptions=True,
         )
         for result in results:
             if isinstance(result, BaseException):
                 log.error("while draining", exc_info=result)
 
-    # --- keeping bounds -----------------------------------------------------------------------
-
-    def _forget(self) -> None:
-        oldest = time.time() - self._keep_finished_s
-        for stream_id, stream in list(self._finished.items()):
-            too_many = len(self._finished) > self._keep_finished
-            if not too_many and (stream.ended_at or 0.0) > oldest:
-                break
-            del self._finished[stream_id]
-
     async def _prune_logs(self) -> None:
-        in_use = [*self._active, *self._finished]
+        in_use = self.registry.ids()
         try:
             await asyncio.to_thread(self._logs.prune, in_use)
         except OSError as error:

@@ -26,6 +26,7 @@ from comfytrickle.progress import ProgressPage
 from comfytrickle.states import ExitCause, State
 from control_plane.endings import Ending, exit_cause, signal_name
 from control_plane.launcher import ChildProcess, Launcher
+from workers import entry
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +34,7 @@ _KEPT_FAILURES = 20
 # After the process has ended, how long its last messages may take to be read from the pipe. They
 # are in the kernel already; a child that it forked may hold the other end open for ever.
 _LAST_WORDS_S = 0.5
+_STACKS_S = 0.3  # for faulthandler to write the stacks of all threads
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,7 @@ class Worker:
         self._call_ids = itertools.count(1)
         self._said_exiting: str | None = None
         self._startup_timed_out = False
+        self._found_unresponsive = False
         self._asked_to_stop = False
         self._we_signalled = False
 
@@ -101,6 +104,12 @@ class Worker:
     @property
     def exit_signal(self) -> str | None:
         return signal_name(self.exit_code)
+
+    @property
+    def gave_up(self) -> m.Failed | None:
+        """What it said was the reason, when it ended itself for one."""
+        last = self.failures[-1][1] if self.failures else None
+        return last if last is not None and not last.retryable else None
 
     async def start(self) -> None:
         """Launch the process, wait for its Hello and configure it. Call once.
@@ -181,6 +190,17 @@ class Worker:
         if self._process is not None and not self._exited.is_set():
             self._we_signalled = True
             self._process.kill_group()
+
+    async def end_hung(self, why: str) -> None:
+        """It lives and does not work: have its stacks written to its log, then SIGKILL."""
+        if self._process is None or self._exited.is_set():
+            return
+        self._found_unresponsive = True
+        self._fail(m.Failed("hung", why, retryable=False))
+        self._process.signal(entry.STACKS_SIGNAL)
+        await self._wait(self._exited, _STACKS_S)  # for the log; it is not expected to end
+        self._process.kill_group()
+        await self._wait(self._exited, self._budgets.kill)
 
     # --- questions ----------------------------------------------------------------------------
 
@@ -292,6 +312,7 @@ class Worker:
                 was_ready=self.ready_at is not None,
                 said_exiting=self._said_exiting,
                 startup_timed_out=self._startup_timed_out,
+                found_unresponsive=self._found_unresponsive,
                 asked_to_stop=self._asked_to_stop,
                 we_signalled=self._we_signalled,
             )

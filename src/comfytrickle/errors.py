@@ -75,6 +75,17 @@ class Conflict(ComfytrickleError):
     """The request contradicts what is running. HTTP 409."""
 
 
+class Quarantined(Conflict):
+    """This workflow has killed its workers too often. HTTP 409, with its story.
+
+    ``story``: digest, node types, and every death.
+    """
+
+    def __init__(self, message: str, story: dict[str, Any]) -> None:
+        super().__init__(message)
+        self.story = story
+
+
 class NotFound(ComfytrickleError):
     """No such stream was ever known here. HTTP 404."""
 

@@ -42,5 +42,6 @@ class Health(str, Enum):
     OK = "ok"  # frames arrive and come out
     DEGRADED = "degraded"  # frames come out, but some fail or are dropped for overload
     STALLED = "stalled"  # frames arrive and none comes out
+    RESTARTING = "restarting"  # its worker died; the next one is about to take over
     FAILED = "failed"  # the worker is gone and was not asked to go
     ENDED = "ended"  # over, as it should be

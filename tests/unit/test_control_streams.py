@@ -22,10 +22,12 @@ from comfytrickle.errors import (
     Unavailable,
     WorkerError,
 )
+from comfytrickle.progress import ProgressPage
 from comfytrickle.states import ExitCause, Health, State
 from control_plane.devices import Device, Inventory
 from control_plane.inspector import Inspector, pause_after
 from control_plane.logfiles import LogDir
+from control_plane.policy import RestartLimits
 from control_plane.reports import health, stream_report
 from control_plane.requests import ParamsRequest
 from control_plane.stream import Stream
@@ -50,6 +52,7 @@ class ScriptedWorker:
         self.exit_cause: ExitCause | None = None
         self.exit_code: int | None = None
         self.exit_signal: str | None = None
+        self.ended_at: float | None = None
         self.start_gate = asyncio.Event()
         self.start_gate.set()
         self.start_error: WorkerError | None = None
@@ -125,6 +128,19 @@ class ScriptedWorker:
     def dump_stacks(self) -> None:
         pass
 
+    @property
+    def gave_up(self) -> m.Failed | None:
+        return (
+            self.failures[-1][1] if self.failures and not self.failures[-1][1].retryable else None
+        )
+
+    def kill(self) -> None:
+        self.die(ExitCause.KILLED_BY_US, -9, "SIGKILL")
+
+    async def end_hung(self, why: str) -> None:
+        self.failures.append((time.time(), m.Failed("hung", why, retryable=False)))
+        self.die(ExitCause.UNRESPONSIVE, -9, "SIGKILL")
+
 
 class Bench:
     """A registry over scripted workers."""
@@ -132,14 +148,19 @@ class Bench:
     def __init__(self, folder: Path, slots: int = 2, **options: Any) -> None:
         self.workers: list[ScriptedWorker] = []
         self.prepare: Callable[[ScriptedWorker], None] = ScriptedWorker.become_ready
+        self.pages: list[ProgressPage] = []
         self.inspectors: list[ScriptedWorker] = []
         self.inspector = Inspector(self._make_inspector, question_timeout_s=5.0)
         self.inventory = Inventory([Device(f"cpu:{n}", "CPU") for n in range(slots)])
         logs = LogDir(folder, keep=10)
         logs.create()
+        options.setdefault("limits", RestartLimits(budget=0))
         self.streams = Streams(self._make, self.inspector, self.inventory, logs, **options)
 
-    def _make(self, launch: m.Launch, configure: m.ConfigureStream, _on: Any) -> Worker:
+    def _make(
+        self, launch: m.Launch, configure: m.ConfigureStream, page: ProgressPage, _on: Any
+    ) -> Worker:
+        self.pages.append(page)
         worker = ScriptedWorker(launch, configure)
         self.workers.append(worker)
         self.prepare(worker)
@@ -161,9 +182,18 @@ async def bench(tmp_path: Path) -> Any:
     await made.inspector.close()
 
 
+def workflow(*marks: str) -> dict[str, Any]:
+    """A pass-through; a mark is one more node, by which a scripted worker knows what to do."""
+    graph: dict[str, Any] = {
+        "1": {"class_type": "LoadTensor", "inputs": {}},
+        "2": {"class_type": "SaveTensor", "inputs": {"images": ["1", 0]}},
+    }
+    return graph | {mark: {"class_type": mark, "inputs": {}} for mark in marks}
+
+
 def config(stream_id: str = "s", **changes: Any) -> m.StreamConfig:
     base = m.StreamConfig(
-        stream_id, {"1": {}}, subscribe_url="http://h/in", publish_url="http://h/out"
+        stream_id, workflow(), subscribe_url="http://h/in", publish_url="http://h/out"
     )
     return msgspec.structs.replace(base, **changes)
 
@@ -176,7 +206,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 def untouched(bench: Bench, slots: int = 2) -> None:
-    assert bench.streams.active() == []
+    assert bench.streams.registry.active() == []
     assert bench.inventory.free == slots
     assert all(worker.exited.is_set() for worker in bench.workers)
 
@@ -186,7 +216,7 @@ def untouched(bench: Bench, slots: int = 2) -> None:
 
 async def test_start_pins_the_worker_to_its_device(bench: Bench) -> None:
     stream, is_new = await bench.streams.start(config())
-    assert is_new and bench.streams.get("s") is stream
+    assert is_new and bench.streams.registry.get("s") is stream
     (worker,) = bench.workers
     assert worker.launch.env == {"CUDA_VISIBLE_DEVICES": ""}
     assert worker.configure.config.engine.device == "cpu"
@@ -216,12 +246,12 @@ async def test_simultaneous_starts_of_one_id_make_one_worker(bench: Bench) -> No
 
 async def test_a_bad_workflow_costs_no_slot(bench: Bench) -> None:
     with pytest.raises(InvalidWorkflow) as caught:
-        await bench.streams.start(config(workflow={"bad": {}}))
+        await bench.streams.start(config(workflow=workflow("bad")))
     assert caught.value.node_errors()["1"]["errors"][0]["type"] == "missing_node_type"
     assert bench.workers == []
     untouched(bench)
     with pytest.raises(NotFound):
-        bench.streams.get("s")
+        bench.streams.registry.get("s")
 
 
 async def test_full_is_said_at_once_and_a_freed_slot_is_used(bench: Bench) -> None:
@@ -229,7 +259,7 @@ async def test_full_is_said_at_once_and_a_freed_slot_is_used(bench: Bench) -> No
         await bench.streams.start(config(name))
     with pytest.raises(Unavailable, match="full"):
         await bench.streams.start(config("c"))
-    await bench.streams.stop(bench.streams.get("a"))
+    await bench.streams.stop(bench.streams.registry.get("a"))
     stream, _ = await bench.streams.start(config("c"))
     assert stream.device is not None and stream.device.id == "cpu:0"
 
@@ -245,7 +275,7 @@ async def test_a_failed_start_leaves_no_worker_and_no_slot(bench: Bench) -> None
     assert all(isinstance(r, WorkerError) for r in results)
     assert len(bench.workers) == 1
     untouched(bench)
-    report = stream_report(bench.streams.get("s").facts())
+    report = stream_report(bench.streams.registry.get("s").facts())
     assert (report["health"], report["exit_cause"]) == ("failed", "startup_error")
     bench.prepare = ScriptedWorker.become_ready
     _, is_new = await bench.streams.start(config())  # its id is free
@@ -256,7 +286,7 @@ async def test_stop_during_a_start(bench: Bench) -> None:
     bench.prepare = lambda worker: worker.start_gate.clear()
     starting = asyncio.create_task(bench.streams.start(config()))
     await until(lambda: len(bench.workers) == 1)
-    await bench.streams.stop(bench.streams.get("s"))
+    await bench.streams.stop(bench.streams.registry.get("s"))
     with pytest.raises(Conflict, match="stopped while it started"):
         await starting
     untouched(bench)
@@ -265,7 +295,7 @@ async def test_stop_during_a_start(bench: Bench) -> None:
 async def test_stop_before_a_start_took_its_first_step(bench: Bench) -> None:
     starting = asyncio.create_task(bench.streams.start(config()))
     await asyncio.sleep(0)  # start has run; the task that it made has not
-    await bench.streams.stop(bench.streams.get("s"))
+    await bench.streams.stop(bench.streams.registry.get("s"))
     with pytest.raises(Conflict):
         await starting
     untouched(bench)
@@ -291,7 +321,7 @@ async def test_an_id_on_its_way_out_can_be_started_again(bench: Bench) -> None:
     new, is_new = await bench.streams.start(config(width=64, height=64))
     await stopping
     assert is_new and new is not old
-    assert bench.streams.get("s") is new
+    assert bench.streams.registry.get("s") is new
     assert bench.inventory.free == 1
 
 
@@ -301,7 +331,7 @@ async def test_an_id_on_its_way_out_can_be_started_again(bench: Bench) -> None:
 async def test_stop_is_idempotent_and_keeps_the_stream_readable(bench: Bench) -> None:
     stream, _ = await bench.streams.start(config())
     await asyncio.gather(bench.streams.stop(stream), bench.streams.stop(stream))
-    await bench.streams.stop(bench.streams.get("s"))
+    await bench.streams.stop(bench.streams.registry.get("s"))
     untouched(bench)
     assert health(stream.facts()) is Health.ENDED
 
@@ -312,7 +342,7 @@ async def test_a_worker_that_dies_frees_its_slot_and_leaves_its_last_words(bench
     bench.workers[0].die(ExitCause.SIGNALLED, -9, "SIGKILL")
     await stream.finished.wait()
     untouched(bench)
-    report = stream_report(bench.streams.get("s").facts())
+    report = stream_report(bench.streams.registry.get("s").facts())
     assert (report["running"], report["health"]) == (False, "failed")
     assert report["last_error"]["log_tail"] == "Fatal Python error\n"
     with pytest.raises(Conflict):
@@ -334,9 +364,9 @@ async def test_finished_streams_are_bounded(tmp_path: Path) -> None:
     for name in "abc":
         stream, _ = await bench.streams.start(config(name))
         await bench.streams.stop(stream)
-    assert [s.id for s in bench.streams.finished()] == ["b", "c"]
+    assert [s.id for s in bench.streams.registry.finished()] == ["b", "c"]
     with pytest.raises(NotFound):
-        bench.streams.get("a")
+        bench.streams.registry.get("a")
     await bench.inspector.close()
 
 
@@ -346,7 +376,7 @@ async def test_finished_streams_are_forgotten_in_time(tmp_path: Path) -> None:
     stream, _ = await bench.streams.start(config())
     await bench.streams.stop(stream)
     with pytest.raises(NotFound):
-        bench.streams.get("s")
+        bench.streams.registry.get("s")
     await bench.inspector.close()
 
 
@@ -365,12 +395,12 @@ async def test_drain_stops_all_and_admits_none(bench: Bench) -> None:
 
 async def test_only(bench: Bench) -> None:
     with pytest.raises(NotFound):
-        bench.streams.only()
+        bench.streams.registry.only()
     a, _ = await bench.streams.start(config("a"))
-    assert bench.streams.only() is a
+    assert bench.streams.registry.only() is a
     await bench.streams.start(config("b"))
     with pytest.raises(Conflict, match="a, b"):
-        bench.streams.only()
+        bench.streams.registry.only()
 
 
 # --- params -----------------------------------------------------------------------------------
@@ -378,11 +408,11 @@ async def test_only(bench: Bench) -> None:
 
 async def test_accepted_params_become_the_configuration(bench: Bench) -> None:
     stream, _ = await bench.streams.start(config())
-    change = ParamsRequest(workflow={"2": {}}, max_framerate=5.0)
+    change = ParamsRequest(workflow=workflow("new"), max_framerate=5.0)
     assert await bench.streams.update(stream, change) == 1
     assert await bench.streams.update(stream, ParamsRequest(width=64, height=32)) == 2
     assert bench.workers[0].updates[1] == m.UpdateParams(2, None, 64, 32, None)
-    assert stream.config.workflow == {"2": {}} and stream.config.max_framerate == 5.0
+    assert stream.config.workflow == workflow("new") and stream.config.max_framerate == 5.0
     assert (stream.config.width, stream.config.revision) == (64, 2)
     assert (await bench.streams.start(config()))[1] is False  # still a repeat of its start
 
@@ -391,15 +421,15 @@ async def test_refused_params_leave_the_stream_as_it_was(bench: Bench) -> None:
     stream, _ = await bench.streams.start(config())
     before = stream.config
     with pytest.raises(InvalidWorkflow, match="no such node"):
-        await bench.streams.update(stream, ParamsRequest(workflow={"bad": {}}))
+        await bench.streams.update(stream, ParamsRequest(workflow=workflow("bad")))
     assert bench.workers[0].updates == []  # the worker was not even asked
     bench.workers[0].refuse = [NodeError("type", "wrong", "3")]
     with pytest.raises(InvalidWorkflow, match="cannot run") as caught:
-        await bench.streams.update(stream, ParamsRequest(workflow={"2": {}}))
+        await bench.streams.update(stream, ParamsRequest(workflow=workflow("new")))
     assert "3" in caught.value.node_errors()
     assert stream.config == before
     bench.workers[0].refuse = None
-    assert await bench.streams.update(stream, ParamsRequest(workflow={"2": {}})) == 2
+    assert await bench.streams.update(stream, ParamsRequest(workflow=workflow("new"))) == 2
 
 
 async def test_simultaneous_updates_keep_their_order(bench: Bench) -> None:
@@ -438,7 +468,7 @@ async def test_a_dead_inspector_is_replaced_and_asked_again(bench: Bench) -> Non
 
 async def test_a_workflow_that_kills_it_is_refused_after_two_tries(bench: Bench) -> None:
     with pytest.raises(Unavailable, match="died"):
-        await bench.inspector.check({"die": {}})
+        await bench.inspector.check(workflow("die"))
     assert sum(worker.questions for worker in bench.inspectors) == 2
 
 

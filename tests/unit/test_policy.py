@@ -18,6 +18,13 @@ def test_the_first_death_is_answered_at_once_and_the_next_ones_later() -> None:
     assert policy.ended(ExitCause.SIGNALLED, None, now=100.0).next is Next.CRASH_LOOP
 
 
+def test_a_second_death_soon_after_the_first_is_in_a_row() -> None:
+    policy = RestartPolicy(LIMITS)
+    policy.ended(ExitCause.SIGNALLED, None, now=100.0)
+    assert policy.ended(ExitCause.SIGNALLED, None, now=100.5).pause_s == 0.5
+    assert policy.ended(ExitCause.SIGNALLED, None, now=200.0).pause_s == 0.0
+
+
 def test_the_budget_fills_up_again_with_time() -> None:
     policy = RestartPolicy(LIMITS)
     for _ in range(3):

@@ -1,0 +1,162 @@
+"""Serves one stream with one worker after another, until the stream is over.
+
+Owns the stream's progress page and replaces its worker handle. Decides nothing by itself: when a
+worker is hung says :mod:`control_plane.watchdog`, what follows its end says
+:mod:`control_plane.policy`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from comfytrickle.errors import WorkerError
+from comfytrickle.messages import ResumePoint, StreamConfig
+from comfytrickle.progress import ProgressPage
+from control_plane.policy import Next, RestartPolicy
+from control_plane.quarantine import Death
+from control_plane.stream import Stream
+from control_plane.watchdog import Deadlines, Watchdog
+from control_plane.worker import Worker
+
+log = logging.getLogger(__name__)
+
+_LOOK_EVERY_S = 0.5
+
+MakeWorker = Callable[[StreamConfig, ProgressPage], Worker]
+ReadLog = Callable[[Worker], Awaitable[str | None]]
+
+
+class Supervisor:
+    """One for each stream. ``start`` once, then ``keep`` as a task, at the end ``close``.
+
+    ``read_log`` gives a dead worker's last lines; ``on_death`` is told of every death that was
+    nobody's wish, and whether it was the last one that the stream could bear.
+    """
+
+    def __init__(
+        self,
+        stream: Stream,
+        make_worker: MakeWorker,
+        *,
+        policy: RestartPolicy,
+        deadlines: Deadlines,
+        read_log: ReadLog,
+        on_death: Callable[[Stream, Death, bool], None],
+    ) -> None:
+        self._stream = stream
+        self._make_worker = make_worker
+        self._policy = policy
+        self._deadlines = deadlines
+        self._read_log = read_log
+        self._on_death = on_death
+        self._page = ProgressPage.create()
+
+    async def start(self) -> None:
+        """The first worker. Raises WorkerError; then no process is left."""
+        worker = self._stream.worker = self._make_worker(self._stream.config, self._page)
+        await worker.start()
+
+    async def keep(self) -> None:
+        """Until the stream has ended, by whatever cause; then no process is left."""
+        stream = self._stream
+        while True:
+            worker = stream.worker
+            assert worker is not None
+            await self._attend(worker)
+            stream.serving.clear()
+            if stream.stop_asked or not await self._goes_on(worker):
+                return
+            stream.worker = self._make_worker(self._resumed(), self._page)
+            log.warning("stream %s: restart %d", stream.id, stream.restarts)
+            try:
+                await stream.worker.start()
+            except WorkerError as error:
+                log.error("stream %s: the new worker did not start: %s", stream.id, error)
+
+    def close(self) -> None:
+        """After keep has returned, or instead of it."""
+        self._page.close()
+
+    # --- while it runs ------------------------------------------------------------------------
+
+    async def _attend(self, worker: Worker) -> None:
+        """Until this worker has ended; one that is hung is ended."""
+        try:
+            await worker.wait_ready()
+        except WorkerError as error:
+            log.warning("stream %s: %s", self._stream.id, error)
+            await worker.stop("it did not become ready")
+            return
+        self._stream.serving.set()
+        watchdog = Watchdog(self._deadlines, time.monotonic())
+        exited = asyncio.ensure_future(worker.wait_exited())
+        try:
+            while not exited.done():
+                await asyncio.wait({exited}, timeout=_LOOK_EVERY_S)
+                if worker.status is not None:
+                    watchdog.heard(worker.status, worker.status_at or 0.0)
+                verdict = None if exited.done() else watchdog.verdict(time.monotonic())
+                if verdict is not None:
+                    log.error("stream %s: %s", self._stream.id, verdict)
+                    await worker.end_hung(verdict)
+        finally:
+            exited.cancel()
+
+    # --- when it has ended --------------------------------------------------------------------
+
+    async def _goes_on(self, worker: Worker) -> bool:
+        """Whether another worker is to follow; waits for as long as the policy wants."""
+        assert worker.exit_cause is not None
+        gave_up = worker.gave_up
+        decision = self._policy.ended(
+            worker.exit_cause, gave_up.kind if gave_up else None, time.monotonic()
+        )
+        if decision.next in (Next.END, Next.FAIL):
+            return False
+        death = await self._story(worker)
+        is_last = decision.next is Next.CRASH_LOOP
+        self._on_death(self._stream, death, is_last)
+        if is_last or self._stream.stop_asked:
+            return False
+        self._stream.retire(worker, self._page.read(), death)
+        if decision.pause_s:
+            log.warning("stream %s: next worker in %.1f s", self._stream.id, decision.pause_s)
+            return not await self._stopped_within(decision.pause_s)
+        return not self._stream.stop_asked
+
+    async def _stopped_within(self, seconds: float) -> bool:
+        try:
+            await asyncio.wait_for(self._stream.stopping.wait(), seconds)
+        except asyncio.TimeoutError:
+            return False
+        return True
+
+    async def _story(self, worker: Worker) -> Death:
+        assert worker.exit_cause is not None
+        return Death(
+            at=worker.ended_at or time.time(),
+            stream_id=self._stream.id,
+            cause=worker.exit_cause.value,
+            signal=worker.exit_signal,
+            exit_code=worker.exit_code,
+            message=worker.failures[-1][1].message if worker.failures else None,
+            log_tail=await self._read_log(worker),
+        )
+
+    def _resumed(self) -> StreamConfig:
+        """The last accepted params, from where the workers before came to."""
+        progress = self._page.read()
+        resume_at = None
+        if progress is not None and progress.segment >= 0:
+            resume_at = ResumePoint(
+                segment=progress.segment,
+                source_pts=progress.source_pts,
+                pts=progress.pts,
+                audio_pts=progress.audio_pts,
+            )
+        return msgspec.structs.replace(self._stream.config, resume=True, resume_at=resume_at)
