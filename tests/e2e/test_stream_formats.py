@@ -10,7 +10,7 @@ from comfytrickle.mpegts.units import CLOCK, PTS_MASK
 from comfytrickle.testsrc.clip import Clip, Part, make_clip
 from tests.support import clips
 from tests.support.pool import Pool, running_pool
-from tests.support.streams import numbered, open_way
+from tests.support.streams import numbered, open_way, remuxed
 
 INTERVAL = CLOCK // 30
 
@@ -31,7 +31,18 @@ SOURCES = {
     "timestamps wrap, B-frames": lambda: make_clip(
         Part(clips.spec(bframes=2, preset="veryfast"), 40, start_pts=(1 << 33) - 15 * INTERVAL)
     ),
+    "segments of other muxers": lambda: _each_by_libavformat(clips.plain(60)),
+    "segments of other muxers, B-frames": lambda: _each_by_libavformat(clips.bframes(60)),
+    "segments of other muxers, hevc": lambda: _each_by_libavformat(clips.hevc(60)),
+    "segments of other muxers, audio": lambda: _each_by_libavformat(clips.with_audio(60)),
 }
+
+
+def _each_by_libavformat(clip: Clip) -> Clip:
+    """As segmenters do it: each segment from a muxer of its own, so that counters start over."""
+    for segment in clip.segments:
+        segment.data = remuxed(segment.data)
+    return clip
 
 
 @pytest.mark.parametrize("source", SOURCES)

@@ -92,6 +92,22 @@ def frames_of(data: bytes) -> list[bytes]:
     return [data[a:b] for a, b in itertools.pairwise(edges)]
 
 
+def remuxed(data: bytes) -> bytes:
+    """The same packets as libavformat writes them: video in PES packets of unknown length, tables
+    again and again, counters from zero."""
+    out = io.BytesIO()
+    with (
+        av.open(io.BytesIO(data), "r", format="mpegts") as given,
+        av.open(out, "w", format="mpegts", options={"mpegts_copyts": "1"}) as made,
+    ):
+        streams = {s.index: made.add_stream_from_template(s) for s in given.streams}
+        for packet in given.demux():
+            if packet.dts is not None:
+                packet.stream = streams[packet.stream.index]
+                made.mux(packet)
+    return out.getvalue()
+
+
 @dataclass
 class OutFrame:
     """One decoded frame of the sink."""

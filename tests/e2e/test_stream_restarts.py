@@ -1,0 +1,83 @@
+"""A trickle server dies and comes back on its port, with nothing of what it knew."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support import clips
+from tests.support.pool import Pool, running_pool
+from tests.support.streams import ServerProcess, Way, frames_of, numbered, open_way
+
+CLIP = clips.plain(120)
+
+
+@pytest.fixture(scope="module")
+def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pool]:
+    with running_pool(tmp_path_factory.mktemp("pool"), "--devices", "cpu:2") as running:
+        yield running
+
+
+async def _feed_with_a_pause(way: Way, first: int, inside: int) -> None:
+    """Whole segments up to ``first``, and ``inside`` frames of it; all of that is through."""
+    for number, segment in enumerate(CLIP.segments[:first]):
+        await way.segment(segment.data, len(segment.counters), seed=number)
+    if inside:
+        await way.source.begin()
+        for frame in frames_of(CLIP.segments[first].data)[:inside]:
+            await way.source.write(frame)
+    await way.came(10 * first + inside)
+
+
+async def _feed_the_rest(way: Way, first: int, inside: int) -> None:
+    if inside:
+        for frame in frames_of(CLIP.segments[first].data)[inside:]:
+            await way.source.write(frame)
+        await way.came(10 * first + 10)
+        first += 1
+    for number, segment in enumerate(CLIP.segments[first:], first):
+        await way.segment(segment.data, len(segment.counters), seed=number)
+
+
+@pytest.mark.parametrize("inside", [0, 4], ids=["between segments", "in a segment"])
+async def test_the_server_of_the_source(pool: Pool, inside: int) -> None:
+    """Nothing was under way when it died, so nothing is lost; its publisher repeats the segment
+    that is open, and what was read of that is not read twice."""
+    async with (
+        ServerProcess() as server,
+        open_way(pool, source_at=server.url, drop="never") as way,
+    ):
+        await _feed_with_a_pause(way, 5, inside)
+        await server.kill()
+        status = await way.shows(lambda s: s["source"] == "retrying")
+        assert status["running"] and status["last_error"]["kind"] == "source"
+        await way.shows(lambda s: s["health"] == "waiting")
+        await server.start()
+        await way.shows(lambda s: s["source"] == "live")
+        await _feed_the_rest(way, 5, inside)
+        status = await way.end()
+        assert status["segments"]["lost"] == 0 and status["transport_retries"] > 0
+        way.check(numbered(CLIP))
+
+
+@pytest.mark.parametrize("inside", [0, 4], ids=["between segments", "in a segment"])
+async def test_the_server_of_the_sink(pool: Pool, inside: int) -> None:
+    """What the worker has written of the open segment is kept and sent again; the reader had read
+    all that was confirmed before."""
+    async with (
+        ServerProcess() as server,
+        open_way(pool, sink_at=server.url, drop="never") as way,
+    ):
+        await _feed_with_a_pause(way, 5, inside)
+        await server.kill()
+        status = await way.shows(lambda s: s["sink"] == "retrying")
+        assert status["running"]
+        await way.shows(lambda s: s["health"] == "waiting")
+        await server.start()
+        await _feed_the_rest(way, 5, inside)
+        status = await way.shows(lambda s: s["sink"] == "live")
+        assert status["transport_retries"] > 0
+        status = await way.end()
+        way.check(numbered(CLIP))
+        assert status["segments"]["out"] == 4
