@@ -1,8 +1,9 @@
 """Workflows that always kill their worker are not started again. Pure: the clock is passed in.
 
 A workflow is known by its digest. It is put away when a stream with it has spent its restart
-budget on deaths of the process (signals, exits, hangs: nothing that is the source's fault), and
-can be looked at and let out again by an operator.
+budget on deaths of the process (signals, exits, hangs: nothing that is the source's fault), and at
+least HABIT of its workers died within HABIT_S: one kill from outside is no habit. It can be looked
+at and let out again by an operator.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 from typing import Any
 
+HABIT = 3
+HABIT_S = 600.0
 _DEATHS_KEPT = 10
 _WORKFLOWS_KEPT = 1000
 
@@ -82,9 +85,16 @@ class Quarantine:
         while len(self._stories) > _WORKFLOWS_KEPT:
             self._stories.popitem(last=False)
 
-    def shut_in(self, digest: str, now: float) -> None:
-        """From now on it is not started. Raises KeyError for one that never killed a worker."""
-        self._stories[digest].quarantined_at = now
+    def gave_out(self, digest: str, now: float) -> bool:
+        """A stream's restarts are used up. True: from now on its workflow is not started.
+
+        Raises KeyError for one that never killed a worker.
+        """
+        story = self._stories[digest]
+        if sum(death.at > now - HABIT_S for death in story.deaths) < HABIT:
+            return False
+        story.quarantined_at = now
+        return True
 
     def held(self, digest: str) -> Story | None:
         """Its story, if it is in quarantine."""

@@ -181,9 +181,9 @@ class Streams:
         kinds = sorted({node.class_type for node in workflow.nodes.values()})
         self.quarantine.died(workflow.digest, kinds, death)
         if is_last:
-            self.quarantine.shut_in(workflow.digest, time.time())
-            log.error("stream %s: restarts used up; workflow %s is quarantined", stream.id,
-                      workflow.digest[:12])  # fmt: skip
+            log.error("stream %s: its restarts are used up", stream.id)
+            if self.quarantine.gave_out(workflow.digest, time.time()):
+                log.error("workflow %s is quarantined", workflow.digest[:12])
 
     def _refuse_quarantined(self, workflow: dict[str, Any]) -> None:
         story = self.quarantine.held(parse_prompt(workflow).digest)

@@ -24,7 +24,7 @@ def shared_pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pool]:
     (packs / "wrong.py").write_text("def half(:\n")
     (packs / "leaves.py").write_text("import sys\nsys.exit(3)\n")
     nodes = ("--nodes", str(Path(rogue_nodes.__file__)), "--nodes", str(packs))
-    with running_pool(folder, "--devices", "cpu:2", *nodes) as pool:
+    with running_pool(folder, "--devices", "cpu:2", "--restart-budget", "0", *nodes) as pool:
         yield pool
 
 

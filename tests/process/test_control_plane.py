@@ -55,7 +55,9 @@ def trickle_server() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def shared_pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pool]:
-    with running_pool(tmp_path_factory.mktemp("pool"), "--devices", "cpu:2") as running:
+    with running_pool(
+        tmp_path_factory.mktemp("pool"), "--devices", "cpu:2", "--restart-budget", "0"
+    ) as running:
         yield running
 
 

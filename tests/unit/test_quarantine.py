@@ -17,14 +17,17 @@ def test_a_workflow_is_held_from_when_it_is_shut_in_until_it_is_released() -> No
     quarantine = Quarantine()
     quarantine.died("abc", ["Crash"], death(1.0))
     assert quarantine.held("abc") is None  # one death is no habit
-    quarantine.died("abc", ["Crash"], death(2.0, message="node 3 was running"))
-    quarantine.shut_in("abc", now=3.0)
+    assert not quarantine.gave_out("abc", now=1.0)  # it may have been killed from outside
+    quarantine.died("abc", ["Crash"], death(2.0))
+    quarantine.died("abc", ["Crash"], death(2.5, message="node 3 was running"))
+    assert quarantine.held("abc") is None
+    assert quarantine.gave_out("abc", now=3.0)
     story = quarantine.held("abc")
     assert story is not None
-    assert "2 times" in story.words() and "SIGSEGV" in story.words()
+    assert "3 times" in story.words() and "SIGSEGV" in story.words()
     assert "node 3 was running" in story.words()
     assert story.report()["quarantined_at"] == 3.0
-    assert [d["time"] for d in story.report()["deaths"]] == [1.0, 2.0]
+    assert [d["time"] for d in story.report()["deaths"]] == [1.0, 2.0, 2.5]
     assert quarantine.all_held() == [story]
     assert quarantine.held("other") is None
     assert quarantine.release("abc")
@@ -34,7 +37,14 @@ def test_a_workflow_is_held_from_when_it_is_shut_in_until_it_is_released() -> No
 
 def test_only_a_killer_can_be_shut_in() -> None:
     with pytest.raises(KeyError):
-        Quarantine().shut_in("innocent", now=0.0)
+        Quarantine().gave_out("innocent", now=0.0)
+
+
+def test_deaths_of_long_ago_are_no_habit() -> None:
+    quarantine = Quarantine()
+    for at in (0.0, 1000.0, 2000.0):
+        quarantine.died("abc", [], death(at))
+    assert not quarantine.gave_out("abc", now=2000.0)
 
 
 def test_memory_is_bounded() -> None:
@@ -42,8 +52,8 @@ def test_memory_is_bounded() -> None:
     for n in range(3000):
         for _ in range(20 if n == 2999 else 1):
             quarantine.died(f"w{n}", [], death(float(n)))
-    quarantine.shut_in("w2999", now=0.0)
+    assert quarantine.gave_out("w2999", now=2999.0)
     story = quarantine.held("w2999")
     assert story is not None and len(story.deaths) == 10
     with pytest.raises(KeyError):
-        quarantine.shut_in("w0", now=0.0)  # long forgotten
+        quarantine.gave_out("w0", now=0.0)  # long forgotten
