@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import time
+import urllib.request
 from pathlib import Path
 
 import psutil
@@ -32,6 +33,9 @@ async def test_sigterm_drains_live_streams(live: Live, tmp_path: Path) -> None:
             for name in "ab":
                 await api.wait(name, lambda s: (s["frame_count"] or 0) > 15)
             family = pool.children()
+            follow = pool.url + "/stream/a/logs?follow=1"
+            reader = await asyncio.to_thread(urllib.request.urlopen, follow, timeout=30)
+            assert await asyncio.to_thread(reader.readline)
             pool.process.send_signal(signal.SIGTERM)
             assert await asyncio.to_thread(pool.process.wait, 30) == 0
             for viewer in (a, b):
@@ -40,6 +44,8 @@ async def test_sigterm_drains_live_streams(live: Live, tmp_path: Path) -> None:
             assert not await live.has_channel("a") and not await live.has_channel("b")
             _, alive = await asyncio.to_thread(psutil.wait_procs, family, 5)
             assert alive == []
+            with reader:  # was told the end, and did not hold anything up
+                assert b"draining" in await asyncio.to_thread(reader.read)
         log = pool.log.read_text()
         assert "stream a ended: requested" in log and "stream b ended: requested" in log
         assert "Traceback" not in log and " ERROR " not in log
