@@ -22,7 +22,7 @@ INPUT_IDLE_S = 3.0  # no frame for this long: the source is silent
 OUTPUT_LATE_S = 5.0  # frames come in and none came out for this long
 OVERLOAD_SHARE = 0.1  # of the frames that came in lately, dropped for want of time
 
-_FAULTS = ("damaged", "undecodable", "error", "encode")
+_FAULTS = ("damaged", "undecodable", "error", "encode", "sink")
 
 
 @dataclass(frozen=True)

@@ -35,12 +35,13 @@ BITRATE_MIN, BITRATE_MAX = 10_000, 200_000_000  # bits per second
 GOP_MIN, GOP_MAX = 0.1, 10.0  # seconds
 # A source channel that is not there yet is waited for, but a mistyped URL must not keep a slot.
 APPEAR_TIMEOUT_S = 120.0
-APPEAR_TIMEOUT_MAX = 7 * 86400.0
+TIMEOUT_MAX = 7 * 86400.0
 
 URL_KEYS = ("subscribe_url", "publish_url", "control_url", "events_url", "data_url")
 PROMPT_KEYS = ("prompt", "prompts")
+TIMEOUT_KEYS = ("appear_timeout_s", "idle_timeout_s")  # of a start only
 PARAM_KEYS = (
-    *PROMPT_KEYS, "width", "height", "max_framerate", "drop", "encode", "appear_timeout_s"
+    *PROMPT_KEYS, "width", "height", "max_framerate", "drop", "encode", *TIMEOUT_KEYS
 )  # fmt: skip
 ENCODE_KEYS = ("preset", "bitrate", "crf", "gop_s")
 
@@ -58,6 +59,7 @@ class StartRequest(msgspec.Struct, frozen=True):
     drop: str
     encode: EncodeConfig
     appear_timeout_s: float
+    idle_timeout_s: float | None
     ignored: list[str]
 
     def config(self, stream_id: str, engine: EngineConfig, verify_tls: bool) -> StreamConfig:
@@ -71,6 +73,7 @@ class StartRequest(msgspec.Struct, frozen=True):
             drop=self.drop,
             encode=self.encode,
             appear_timeout_s=self.appear_timeout_s,
+            idle_timeout_s=self.idle_timeout_s,
             engine=engine,
             verify_tls=verify_tls,
             subscribe_url=self.urls["subscribe_url"],
@@ -123,6 +126,7 @@ def read_start(body: Mapping[str, Any], header_id: str | None = None) -> StartRe
         drop=bodies.one_of(params, "drop", DROPS, "params.") or "latest",
         encode=_encode(params, "params.") or EncodeConfig(),
         appear_timeout_s=_appear_timeout(params, "params."),
+        idle_timeout_s=bodies.real(params, "idle_timeout_s", 1, TIMEOUT_MAX, "params."),
         ignored=[key for key in body if key not in known] + _unknown_params(params, "params."),
     )
 
@@ -144,7 +148,9 @@ def read_params(body: Mapping[str, Any]) -> ParamsRequest:
         max_framerate=_framerate(params, where),
         drop=bodies.one_of(params, "drop", DROPS, where),
         encode=_encode(params, where),
-        ignored=ignored + _unknown_params(params, where),
+        ignored=ignored
+        + [where + key for key in TIMEOUT_KEYS if key in params]
+        + _unknown_params(params, where),
     )
 
 
@@ -191,7 +197,7 @@ def _framerate(params: Mapping[str, Any], where: str) -> float | None:
 
 
 def _appear_timeout(params: Mapping[str, Any], where: str) -> float:
-    value = bodies.real(params, "appear_timeout_s", 0, APPEAR_TIMEOUT_MAX, where)
+    value = bodies.real(params, "appear_timeout_s", 0, TIMEOUT_MAX, where)
     return APPEAR_TIMEOUT_S if value is None else float(value)
 
 

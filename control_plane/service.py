@@ -8,16 +8,21 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from comfytrickle.errors import WorkerError
 from comfytrickle.messages import (
     ConfigureInspector,
     ConfigureStream,
+    ConfigureWarm,
     EngineConfig,
     Launch,
+    StreamConfig,
     ToParent,
 )
-from comfytrickle.progress import ProgressPage
+from comfytrickle.workflow import parse_prompt
 from control_plane import devices
 from control_plane.gpus import list_gpus
 from control_plane.inspector import Inspector
@@ -26,6 +31,7 @@ from control_plane.logfiles import LogDir
 from control_plane.policy import RestartLimits
 from control_plane.settings import Settings
 from control_plane.streams import Streams
+from control_plane.warm_pool import WarmPool
 from control_plane.watchdog import Deadlines
 from control_plane.worker import Budgets, Worker
 
@@ -51,6 +57,7 @@ class Service:
             threads=settings.torch_threads,
         )
         self.launcher = Launcher()
+        self._budgets = Budgets(ready=settings.load_timeout_s)
         self.inspector = Inspector(self._make_inspector, settings.question_timeout_s)
         self.inventory = devices.Inventory(max_streams=settings.max_streams)
         self.streams = Streams(
@@ -69,6 +76,13 @@ class Service:
             log_level=settings.log_level,
             keep_finished=settings.keep_finished,
             keep_finished_s=settings.keep_finished_s,
+        )
+        self.warm_workflow = _read_workflow(settings.warm_workflow)
+        self.warm = WarmPool(
+            settings.warm,
+            self._make_warm_worker,
+            lambda: list(self.inventory.devices),
+            self.inventory.used,
         )
         self.booted = False
         self.boot_error: str | None = None
@@ -94,8 +108,6 @@ class Service:
         log.info(
             "%d slots on %s", self.inventory.total, ", ".join(f"{d.id} ({d.name})" for d in found)
         )
-        if self.settings.warm:
-            log.warning("--warm %d has no effect yet: there is no warm pool", self.settings.warm)
         pause = 1.0
         while True:
             try:
@@ -110,6 +122,7 @@ class Service:
         self.booted = True
         log.info("fork server ready after %.1f s", time.time() - self.started_at)
         self.inspector.begin()
+        self.warm.begin()
 
     def not_ready(self) -> str | None:
         """Why starts cannot succeed at this moment; None when they can."""
@@ -157,7 +170,7 @@ class Service:
                 worker.kill()
 
     async def _end_workers(self) -> None:
-        await asyncio.gather(self.streams.drain(), self.inspector.close())
+        await asyncio.gather(self.streams.drain(), self.inspector.close(), self.warm.close())
 
     def _make_inspector(self) -> Worker:
         """On no GPU: a check must not take memory from a stream."""
@@ -174,13 +187,42 @@ class Service:
         )
 
     def _make_stream_worker(
-        self,
-        launch: Launch,
-        configure: ConfigureStream,
-        page: ProgressPage,
-        on_message: Callable[[ToParent], None],
+        self, launch: Launch, config: StreamConfig, on_message: Callable[[ToParent], None]
     ) -> Worker:
-        budgets = Budgets(ready=self.settings.load_timeout_s)
+        warm = self.warm.take(launch.env)
+        if warm is not None:
+            warm.assign(launch, config, on_message)
+            return warm
         return Worker(
-            self.launcher, launch, configure, page=page, on_message=on_message, budgets=budgets
+            self.launcher,
+            launch,
+            ConfigureStream(config),
+            on_message=on_message,
+            budgets=self._budgets,
         )
+
+    def _make_warm_worker(self, device: devices.Device, number: int) -> Worker:
+        name = f"warm-{number}"
+        settings = self.settings
+        launch = Launch(
+            name=name,
+            log_path=str(self.logs.stream(name)),
+            env=device.env,
+            log_level=settings.log_level,
+        )
+        engine = msgspec.structs.replace(self.engine, device=device.torch_device)
+        size = settings.warm_size
+        configure = ConfigureWarm(
+            engine=engine,
+            workflow=self.warm_workflow,
+            width=size[0] if size else None,
+            height=size[1] if size else None,
+        )
+        return Worker(self.launcher, launch, configure, budgets=self._budgets)
+
+
+def _read_workflow(path: str | None) -> dict[str, Any] | None:
+    """Raises InvalidInput, InvalidWorkflow, OSError."""
+    if path is None:
+        return None
+    return parse_prompt(Path(path).read_text(encoding="utf-8"), "warm_workflow").to_api()

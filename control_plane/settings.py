@@ -40,6 +40,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     slots_per_gpu: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
     max_streams: Annotated[int, msgspec.Meta(ge=1, le=1024)] | None = None  # None: all slots
     warm: Annotated[int, msgspec.Meta(ge=0, le=64)] = 0  # workers kept ready
+    warm_workflow: str | None = None  # they load this one and run frames of warm_size through it
+    warm_size: Annotated[list[int], msgspec.Meta(min_length=2, max_length=2)] | None = None
     torch_threads: Annotated[int, msgspec.Meta(ge=1, le=256)] = 1  # of each worker
     log_dir: str | None = None  # None: default_log_dir(port)
     log_level: str = "INFO"
@@ -97,6 +99,7 @@ def _whole(values: dict[str, Any]) -> Settings:
     for key, path in [
         *(("nodes", pack) for pack in settings.nodes),
         *([("workspace", settings.workspace)] if settings.workspace else []),
+        *([("warm_workflow", settings.warm_workflow)] if settings.warm_workflow else []),
     ]:
         if not Path(path).expanduser().exists():
             raise SettingsError(f"{key}: there is no {path}")
@@ -134,7 +137,11 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
         raw = environ.get(name)
         if not raw:  # unset and empty mean the same to a shell script
             continue
-        value: Any = raw.split(os.pathsep) if key == "nodes" else raw
+        value: Any = raw
+        if key == "nodes":
+            value = raw.split(os.pathsep)
+        elif key == "warm_size":
+            value = raw.split("x")
         values[key] = _checked(key, value, f"environment {name}", strict=False)
     return values
 
@@ -146,6 +153,14 @@ def _checked(key: str, value: Any, source: str, strict: bool = True) -> Any:
     except msgspec.ValidationError as error:
         shown = "" if key == "auth_token" else f"{value!r}: "
         raise SettingsError(f"{source}: {shown}{error}") from error
+
+
+def _size(text: str) -> list[int]:
+    width, _, height = text.partition("x")
+    try:
+        return [int(width), int(height)]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not WIDTHxHEIGHT") from None
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -170,6 +185,8 @@ def make_parser() -> argparse.ArgumentParser:
     add("--slots-per-gpu", type=int, metavar="N", help="streams that one GPU may carry (1)")
     add("--max-streams", type=int, metavar="N", help="limit over all devices (none)")
     add("--warm", type=int, metavar="N", help="workers kept ready (0)")
+    add("--warm-workflow", metavar="FILE", help="that they load and run before a stream comes")
+    add("--warm-size", type=_size, metavar="WxH", help="of the frames they run (512x512)")
     add("--torch-threads", type=int, metavar="N", help="CPU threads of torch in a worker (1)")
     add("--log-dir", metavar="DIR", help="where the workers' logs go")
     add("--log-level", help=f"one of {', '.join(LEVELS)} (INFO)")

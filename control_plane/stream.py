@@ -10,21 +10,16 @@ import asyncio
 import time
 from collections import deque
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from comfytrickle.messages import Counters, Failed, Status, StreamConfig, ToParent, UpdateParams
-from comfytrickle.progress import Progress
 from comfytrickle.states import State
 from control_plane import totals
 from control_plane.devices import Device
 from control_plane.quarantine import Death
 from control_plane.reports import StreamFacts
 from control_plane.worker import Worker
-
-if TYPE_CHECKING:
-    from control_plane.supervisor import Supervisor
 
 SAMPLE_EVERY_S = 1.0
 DEATHS_KEPT = 10
@@ -42,7 +37,6 @@ class Stream:
         self.worker: Worker | None = None
         self.created_at = time.time()
         self.ended_at: float | None = None
-        self.supervisor: Supervisor | None = None
         self.starting: asyncio.Task[None] | None = None
         self.watching: asyncio.Task[None] | None = None
         self.stopping = asyncio.Event()  # somebody asked for its end
@@ -91,10 +85,10 @@ class Stream:
             if not self._samples or now - self._samples[-1][0] >= SAMPLE_EVERY_S:
                 self._samples.append((now, totals.add(self._past, message.counters)))
 
-    def retire(self, worker: Worker, progress: Progress | None, death: Death) -> None:
+    def retire(self, worker: Worker, death: Death) -> None:
         """It has died and is about to be replaced: what it counted and reported stays."""
         last = worker.status.counters if worker.status is not None else None
-        self._past = totals.add(self._past, totals.of_dead_worker(last, progress))
+        self._past = totals.add(self._past, totals.of_dead_worker(last, worker.progress))
         self._past_failures.extend(worker.failures)
         if not worker.failures:  # it died without a word
             words = f"the worker ended: {death.cause} ({death.signal or death.exit_code})"

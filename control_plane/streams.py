@@ -23,14 +23,12 @@ from comfytrickle.errors import (
     Unavailable,
 )
 from comfytrickle.messages import (
-    ConfigureStream,
     Launch,
     ParamsRejected,
     StreamConfig,
     ToParent,
     UpdateParams,
 )
-from comfytrickle.progress import ProgressPage
 from comfytrickle.workflow import parse_prompt
 from control_plane import logfiles
 from control_plane.devices import Device, Inventory
@@ -49,7 +47,7 @@ log = logging.getLogger(__name__)
 LOG_TAIL_LINES = 80
 READY_WAIT_S = 30.0  # how long params for a stream that still loads may wait
 
-MakeWorker = Callable[[Launch, ConfigureStream, ProgressPage, Callable[[ToParent], None]], Worker]
+MakeWorker = Callable[[Launch, StreamConfig, Callable[[ToParent], None]], Worker]
 
 
 class Streams:
@@ -126,7 +124,7 @@ class Streams:
                 stream.config.engine, device=stream.device.torch_device
             )
             stream.config = msgspec.structs.replace(stream.config, engine=engine)
-            supervisor = stream.supervisor = self._supervise(stream, stream.device)
+            supervisor = self._supervise(stream, stream.device)
             await supervisor.start()
         except BaseException as error:
             if not isinstance(error, asyncio.CancelledError):
@@ -148,8 +146,8 @@ class Streams:
             log_level=self._log_level,
         )
 
-        def make_worker(config: StreamConfig, page: ProgressPage) -> Worker:
-            return self._make_worker(launch, ConfigureStream(config), page, stream.on_message)
+        def make_worker(config: StreamConfig) -> Worker:
+            return self._make_worker(launch, config, stream.on_message)
 
         async def read_log(worker: Worker) -> str:
             return await asyncio.to_thread(
@@ -199,8 +197,6 @@ class Streams:
                     logfiles.keep_last_words, worker.log_path, LOG_TAIL_LINES
                 )
         finally:
-            if stream.supervisor is not None:
-                stream.supervisor.close()
             stream.ended_at = time.time()
             self._inventory.release(stream.id)
             stream.finished.set()

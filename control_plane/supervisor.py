@@ -1,7 +1,7 @@
 """Serves one stream with one worker after another, until the stream is over.
 
-Owns the stream's progress page and replaces its worker handle. Decides nothing by itself: when a
-worker is hung says :mod:`control_plane.watchdog`, what follows its end says
+Replaces the stream's worker handle and remembers how far its workers have come. Decides nothing by
+itself: when a worker is hung says :mod:`control_plane.watchdog`, what follows its end says
 :mod:`control_plane.policy`.
 """
 
@@ -16,7 +16,7 @@ import msgspec
 
 from comfytrickle.errors import WorkerError
 from comfytrickle.messages import ResumePoint, StreamConfig
-from comfytrickle.progress import ProgressPage
+from comfytrickle.progress import Progress
 from control_plane.policy import Next, RestartPolicy
 from control_plane.quarantine import Death
 from control_plane.stream import Stream
@@ -27,12 +27,12 @@ log = logging.getLogger(__name__)
 
 _LOOK_EVERY_S = 0.5
 
-MakeWorker = Callable[[StreamConfig, ProgressPage], Worker]
+MakeWorker = Callable[[StreamConfig], Worker]
 ReadLog = Callable[[Worker], Awaitable[str | None]]
 
 
 class Supervisor:
-    """One for each stream. ``start`` once, then ``keep`` as a task, at the end ``close``.
+    """One for each stream. ``start`` once, then ``keep`` as a task.
 
     ``read_log`` gives a dead worker's last lines; ``on_death`` is told of every death that was
     nobody's wish, and whether it was the last one that the stream could bear.
@@ -54,11 +54,11 @@ class Supervisor:
         self._deadlines = deadlines
         self._read_log = read_log
         self._on_death = on_death
-        self._page = ProgressPage.create()
+        self._progress: Progress | None = None
 
     async def start(self) -> None:
         """The first worker. Raises WorkerError; then no process is left."""
-        worker = self._stream.worker = self._make_worker(self._stream.config, self._page)
+        worker = self._stream.worker = self._make_worker(self._stream.config)
         await worker.start()
 
     async def keep(self) -> None:
@@ -71,16 +71,12 @@ class Supervisor:
             stream.serving.clear()
             if stream.stop_asked or not await self._goes_on(worker):
                 return
-            stream.worker = self._make_worker(self._resumed(), self._page)
+            stream.worker = self._make_worker(self._resumed())
             log.warning("stream %s: restart %d", stream.id, stream.restarts)
             try:
                 await stream.worker.start()
             except WorkerError as error:
                 log.error("stream %s: the new worker did not start: %s", stream.id, error)
-
-    def close(self) -> None:
-        """After keep has returned, or instead of it."""
-        self._page.close()
 
     # --- while it runs ------------------------------------------------------------------------
 
@@ -123,7 +119,8 @@ class Supervisor:
         self._on_death(self._stream, death, is_last)
         if is_last or self._stream.stop_asked:
             return False
-        self._stream.retire(worker, self._page.read(), death)
+        self._stream.retire(worker, death)
+        self._progress = worker.progress or self._progress
         if decision.pause_s:
             log.warning("stream %s: next worker in %.1f s", self._stream.id, decision.pause_s)
             return not await self._stopped_within(decision.pause_s)
@@ -150,7 +147,7 @@ class Supervisor:
 
     def _resumed(self) -> StreamConfig:
         """The last accepted params, from where the workers before came to."""
-        progress = self._page.read()
+        progress = self._progress
         resume_at = None
         if progress is not None and progress.segment >= 0:
             resume_at = ResumePoint(

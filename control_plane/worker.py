@@ -22,7 +22,7 @@ from typing import Any
 from comfytrickle import messages as m
 from comfytrickle.errors import ProtocolError, WorkerError
 from comfytrickle.pipe import Pipe
-from comfytrickle.progress import ProgressPage
+from comfytrickle.progress import Progress, ProgressPage
 from comfytrickle.states import ExitCause, State
 from control_plane.endings import Ending, exit_cause, signal_name
 from control_plane.launcher import ChildProcess, Launcher
@@ -56,9 +56,8 @@ class Worker:
         self,
         launcher: Launcher,
         launch: m.Launch,
-        configure: m.ConfigureStream | m.ConfigureInspector,
+        configure: m.ConfigureStream | m.ConfigureInspector | m.ConfigureWarm,
         *,
-        page: ProgressPage | None = None,
         on_message: Callable[[m.ToParent], None] | None = None,
         budgets: Budgets | None = None,
     ) -> None:
@@ -76,12 +75,16 @@ class Worker:
         self._launcher = launcher
         self._launch = launch
         self._configure = configure
-        self._page = page
+        # How far its stream has come. Everyone but an inspector may be given one.
+        is_inspector = isinstance(configure, m.ConfigureInspector)
+        self._page = None if is_inspector else ProgressPage.create()
+        self.progress: Progress | None = None  # when it has ended: the last it wrote
         self._on_message = on_message
         self._budgets = budgets or Budgets()
         self._process: ChildProcess | None = None
         self._pipe: Pipe[m.ToParent] | None = None
         self._hello = asyncio.Event()
+        self._warm = asyncio.Event()
         self._ready = asyncio.Event()
         self._exited = asyncio.Event()
         self._reading: asyncio.Task[None] | None = None
@@ -112,10 +115,42 @@ class Worker:
         return last if last is not None and not last.retryable else None
 
     async def start(self) -> None:
-        """Launch the process, wait for its Hello and configure it. Call once.
-
-        Raises WorkerError; then no process is left.
+        """Launch the process, wait for its Hello and configure it; or, when it was warmed up and
+        assigned, configure it. Call once. Raises WorkerError; then no process is left.
         """
+        if self._process is None:
+            await self._launch_process()
+        assert self._pipe is not None
+        if self._exited.is_set() or not self._pipe.send(self._configure):
+            self.kill()
+            await self.wait_exited()
+            raise WorkerError(self._why("cannot be configured"))
+
+    async def warm_up(self) -> None:
+        """Launch the process and have its engine built. Raises WorkerError; then no process is
+        left."""
+        await self.start()
+        if not await self._first_of(self._warm, self._budgets.ready):
+            self._startup_timed_out = not self._exited.is_set()
+            self.kill()
+            await self.wait_exited()
+            raise WorkerError(self._why("did not warm up"))
+
+    def assign(
+        self,
+        launch: m.Launch,
+        config: m.StreamConfig,
+        on_message: Callable[[m.ToParent], None] | None,
+    ) -> None:
+        """Make a warm worker a stream's: its name, its log, its configuration. Then start it."""
+        self.name = launch.name
+        self.log_path = Path(launch.log_path)
+        self.started_at = time.time()
+        self.failures.clear()
+        self._on_message = on_message
+        self._configure = m.ConfigureStream(config, launch)
+
+    async def _launch_process(self) -> None:
         ours, theirs = socket.socketpair()
         try:
             self._process = await self._launcher.launch(theirs, self._page, self._launch)
@@ -133,7 +168,6 @@ class Worker:
                 self._startup_timed_out = not self._exited.is_set()
                 raise WorkerError(self._why("did not say Hello"))
             self._to_state(State.LOADING)
-            self._pipe.send(self._configure)
         except BaseException:
             self.kill()
             await self.wait_exited()
@@ -260,6 +294,8 @@ class Worker:
                 if protocol != m.PROTOCOL_VERSION:
                     raise ProtocolError(f"it speaks protocol {protocol}")
                 self._hello.set()
+            case m.Warm():
+                self._warm.set()
             case m.Ready():
                 self.ready_at = time.time()
                 self._to_state(State.READY)
@@ -306,6 +342,9 @@ class Worker:
         if self._exited.is_set():
             return
         self.exit_code = code
+        if self._page is not None:
+            self.progress = self._page.read()
+            self._page.close()
         self.exit_cause = exit_cause(
             Ending(
                 exit_code=code,

@@ -1,7 +1,7 @@
 """Second thread: builds the engine, then runs every frame through the workflow.
 
-It owns the engine, the loaded workflow and the conversion buffers. A change of params is done
-here, between two frames: the new workflow is loaded first and takes over only when that succeeded.
+It owns the engine, the loaded workflow and the conversion buffers. A change of params takes effect
+here, between two frames; until its workflow is loaded (:mod:`workers.loader`), the old one goes on.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from comfytrickle.errors import InvalidWorkflow
 from comfytrickle.messages import Failed, ParamsApplied, ParamsRejected, StreamConfig, UpdateParams
 from comfytrickle.workflow import parse_prompt
 from workers.engine.bridge import FrameBridge
 from workers.engine.factory import build_engine
 from workers.engine.protocol import Engine, LoadedWorkflow, NodeFailed
+from workers.loader import Change, Loader
 from workers.media.frames import Frame
 from workers.media.slot import Slot
 from workers.queues import Closed, Handover
@@ -40,6 +40,7 @@ class EngineStage(Stage):
         slot: Slot,
         output: Handover[Frame],
         stats: Stats,
+        engine: Engine | None = None,
         *,
         on_ready: Callable[[float], None],
         on_params: Callable[[ParamsApplied | ParamsRejected], None],
@@ -51,10 +52,12 @@ class EngineStage(Stage):
         self._slot = slot
         self._output = output
         self._stats = stats
+        self._engine = engine
         self._on_ready = on_ready
         self._on_params = on_params
         self._on_failed = on_failed
-        self._updates: queue.SimpleQueue[UpdateParams] = queue.SimpleQueue()
+        self._changes: queue.SimpleQueue[Change] = queue.SimpleQueue()
+        self._loader = Loader(self._changed)
         self._reported_at = 0.0
         self._unreported = 0
         self._drops = Drops()
@@ -63,8 +66,7 @@ class EngineStage(Stage):
 
     def update(self, params: UpdateParams) -> None:
         """Ask for new params; the answer comes through ``on_params``. Any thread."""
-        self._updates.put(params)
-        self._slot.poke()
+        self._loader.ask(params)
 
     def dropped(self) -> dict[str, int]:
         """Frames that failed in the graph, by cause."""
@@ -72,28 +74,33 @@ class EngineStage(Stage):
 
     def work(self) -> None:
         begun = time.monotonic()
-        engine = build_engine(self._config.engine)
+        engine = self._engine or build_engine(self._config.engine)
         try:
             workflow = engine.load(parse_prompt(self._config.workflow))
             self.detail = workflow.detail
             bridge = FrameBridge(engine.device)
+            self._loader.begin(engine)
             self._on_ready(time.monotonic() - begun)
-            self._serve(engine, workflow, bridge)
+            self._serve(workflow, bridge)
         except Closed:
             pass  # the encoder has gone first and has said why
         finally:
+            self._output.end()  # first: a load that takes long must not hold up the last frames
+            self._loader.end()
+            while not self._changes.empty():
+                self._changes.get().drop()
             engine.close()
 
     def abort(self) -> None:
         self._slot.close()
         self._output.end()
 
-    def _serve(self, engine: Engine, workflow: LoadedWorkflow, bridge: FrameBridge) -> None:
+    def _serve(self, workflow: LoadedWorkflow, bridge: FrameBridge) -> None:
         try:
             while True:
                 frame = self._slot.take()
-                while not self._updates.empty():
-                    workflow = self._change(engine, workflow, self._updates.get())
+                while not self._changes.empty():
+                    workflow = self._apply(workflow, self._changes.get())
                 if frame is None:
                     if self._slot.closed:
                         return
@@ -117,26 +124,23 @@ class EngineStage(Stage):
         self._stats.engine.add(done - begun)
         self._output.put(replace(frame, rgb=rgb, owner=owner, engine_done=done))
 
-    def _change(
-        self, engine: Engine, current: LoadedWorkflow, params: UpdateParams
-    ) -> LoadedWorkflow:
-        if params.workflow is not None:
-            try:
-                new = engine.load(parse_prompt(params.workflow))
-            except InvalidWorkflow as error:
-                self._on_params(ParamsRejected(params.revision, str(error), error.errors))
-                return current
-            except NodeFailed as error:
-                self._on_params(ParamsRejected(params.revision, str(error)))
-                return current
-            current.close()
-            current = new
-            self.detail = new.detail
-        if params.max_framerate is not None:
-            self._slot.set_max_framerate(params.max_framerate)
-        self.revision = params.revision
-        log.info("params of revision %d are in use", params.revision)
-        self._on_params(ParamsApplied(params.revision))
+    def _changed(self, change: Change) -> None:
+        """From the loader's thread: what was asked for can be applied."""
+        self._changes.put(change)
+        self._slot.poke()
+
+    def _apply(self, current: LoadedWorkflow, change: Change) -> LoadedWorkflow:
+        """Between two frames."""
+        if isinstance(change.answer, ParamsApplied):
+            if change.workflow is not None:
+                current.close()
+                current = change.workflow
+                self.detail = current.detail
+            if change.params.max_framerate is not None:
+                self._slot.set_max_framerate(change.params.max_framerate)
+            self.revision = change.params.revision
+            log.info("params of revision %d are in use", self.revision)
+        self._on_params(change.answer)
         return current
 
     def _report(self, error: NodeFailed) -> None:

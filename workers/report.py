@@ -71,7 +71,8 @@ class Reporter:
         transport["segments_in"] = received.segments
         transport["segments_lost"] = received.segments_lost
         parts = (self._decode, self._slot, self._engine, self._encode)
-        return self._stats.counters([part.dropped() for part in parts], transport)
+        dropped = [*(part.dropped() for part in parts), sink.dropped()]
+        return self._stats.counters(dropped, transport)
 
     def _busy(self, now: float) -> tuple[float | None, str | None]:
         stages: tuple[Stage, ...] = (self._decode, self._engine, self._encode)

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import socket
+import time
 
 from comfytrickle.errors import ProtocolError
+from comfytrickle.logs import open_worker_log
 from comfytrickle.messages import (
     ConfigureInspector,
     ConfigureStream,
+    ConfigureWarm,
+    Drain,
+    Exiting,
+    Failed,
     Hello,
     Launch,
     ToWorker,
+    Warm,
 )
 from comfytrickle.pipe import Pipe
 from comfytrickle.progress import ProgressPage
+from workers.engine.protocol import Engine
 from workers.inspector import serve_inspector
 from workers.stream import StreamSession
+from workers.warm_engine import warm_engine
 
 log = logging.getLogger(__name__)
 
@@ -27,11 +37,25 @@ async def serve(sock: socket.socket, launch: Launch, page: ProgressPage | None) 
     pipe: Pipe[ToWorker] = await Pipe.open(sock, ToWorker)
     try:
         pipe.send(Hello(pid=os.getpid()))
-        match await pipe.receive():
-            case ConfigureStream(config=config):
-                return await StreamSession(pipe, config, page).run()
-            case ConfigureInspector(engine=engine):
-                return await serve_inspector(pipe, engine)
+        engine: Engine | None = None
+        while True:
+            message = await pipe.receive()
+            if not isinstance(message, ConfigureWarm):
+                break
+            engine = await _warm(pipe, message)
+            if engine is None:
+                return 1
+        match message:
+            case ConfigureStream(config=config, launch=stream_launch):
+                if stream_launch is not None:
+                    open_worker_log(stream_launch)
+                return await StreamSession(pipe, config, page, engine).run()
+            case ConfigureInspector(engine=engine_config):
+                return await serve_inspector(pipe, engine_config)
+            case Drain(reason=reason):
+                pipe.send(Exiting(reason))
+                await pipe.flush(1.0)
+                return 0
             case None:
                 log.warning("the parent is gone before it configured this worker")
                 return 1
@@ -39,3 +63,17 @@ async def serve(sock: socket.socket, launch: Launch, page: ProgressPage | None) 
                 raise ProtocolError(f"{type(other).__name__} came before the configuration")
     finally:
         pipe.close()
+
+
+async def _warm(pipe: Pipe[ToWorker], wanted: ConfigureWarm) -> Engine | None:
+    """The engine for a stream to come; None when it cannot be built (the parent was told)."""
+    begun = time.monotonic()
+    try:
+        engine = await asyncio.to_thread(warm_engine, wanted)
+    except Exception as error:  # a user's node pack may raise anything
+        log.exception("the engine cannot be warmed up")
+        pipe.send(Failed("startup", f"{type(error).__name__}: {error}", retryable=False))
+        await pipe.flush(1.0)
+        return None
+    pipe.send(Warm(load_s=time.monotonic() - begun))
+    return engine

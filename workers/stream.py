@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import time
 from typing import Any
 
 import aiohttp
@@ -28,7 +29,7 @@ from workers import sink, source
 from workers.audio import AudioRoute
 from workers.decode_stage import BadSource, DecodeStage
 from workers.encode_stage import EncodeStage
-from workers.engine.protocol import NodeFailed
+from workers.engine.protocol import Engine, NodeFailed
 from workers.engine_stage import EngineStage
 from workers.items import Item, Packet, Resize
 from workers.media.decode import UnsupportedVideo
@@ -45,6 +46,7 @@ _INBOX_BYTES = 8 << 20  # of transport stream read ahead of the decoder
 _OUTBOX_BYTES = 8 << 20  # of transport stream waiting for the publisher
 _ENCODE_AHEAD = 2  # frames between engine and encoder
 
+_IDLE_DRAIN_S = 5.0
 _FLUSH_S = 3.0  # for what is in flight when the source has failed
 
 # Exit codes beside 0: what the parent shows is the Failed message, not these.
@@ -56,8 +58,13 @@ class StreamSession:
     """Serves one stream and returns the process's exit code."""
 
     def __init__(
-        self, pipe: Pipe[m.ToWorker], config: m.StreamConfig, page: ProgressPage | None
+        self,
+        pipe: Pipe[m.ToWorker],
+        config: m.StreamConfig,
+        page: ProgressPage | None,
+        engine: Engine | None = None,
     ) -> None:
+        """``page``: where progress is written; ``engine``: one that was built before."""
         self._pipe = pipe
         self._page = page
         self._config = config
@@ -83,6 +90,7 @@ class StreamSession:
             self._slot,
             between,
             self._stats,
+            engine,
             on_ready=lambda s: self._from_thread(self._ready, s),
             on_params=lambda answer: self._from_thread(self._params_answer, answer),
             on_failed=lambda failed: self._from_thread(self._pipe.send, failed),
@@ -120,8 +128,11 @@ class StreamSession:
                 start=SEQ_CURRENT if resume is None else resume.segment,
                 appear_timeout_s=config.appear_timeout_s,
             )
+            account = sink.Account(self._stats, self._page)
             self._sink: sink.Sink = (
-                sink.ChannelSink(session, config) if config.publish_url else sink.NoSink()
+                sink.ChannelSink(session, config, account)
+                if config.publish_url
+                else sink.NoSink(account)
             )
             for stage in (self._engine, self._decode, self._encode):
                 stage.start()
@@ -184,7 +195,7 @@ class StreamSession:
 
     async def _write_sink(self) -> None:
         try:
-            await sink.pump(self._outbox, self._sink, self._stats, self._page)
+            await sink.pump(self._outbox, self._sink, self._stats)
         except (ComfytrickleError, aiohttp.ClientError, OSError) as error:
             self._fail(m.Failed("sink", str(error), retryable=False))
             await asyncio.Event().wait()  # the failure ends the stream, not this task's return
@@ -258,9 +269,18 @@ class StreamSession:
         log.info("ready after %.3f s", load_s)
 
     async def _report(self) -> None:
+        begun = time.monotonic()
         while True:
             self._send_status()
             await asyncio.sleep(m.STATUS_INTERVAL_S)
+            self._end_if_idle(time.monotonic() - begun)
+
+    def _end_if_idle(self, lived_s: float) -> None:
+        limit = self._config.idle_timeout_s
+        age = self._stats.rate_in.age(time.monotonic())
+        if limit is not None and (lived_s if age is None else age) > limit:
+            self._pipe.send(m.Failed("source", f"no frame for {limit:g} s: the stream ends"))
+            self._drain(_IDLE_DRAIN_S, "source_ended")
 
     def _send_status(self, state: State | None = None) -> None:
         if state is not None:

@@ -9,7 +9,11 @@ could as well be on another machine.
       |<----------------------------- Hello ---|   it runs, and speaks PROTOCOL_VERSION
       |--- ConfigureStream ------------------->|   or ConfigureInspector
       |<----------------------------- Ready ---|   only after everything was built
-      |<---------------------------- Status ---|   every STATUS_INTERVAL_S, from Hello on
+      |<---------------------------- Status ---|   every STATUS_INTERVAL_S, from there on
+      |                                        |
+      |--- ConfigureWarm --------------------->|   in place of it, for a worker kept in store:
+      |<------------------------------ Warm ---|   its engine is built; ConfigureStream comes later
+      |                                        |
       |--- UpdateParams ---------------------->|
       |<---- ParamsApplied / ParamsRejected ---|
       |--- Drain ----------------------------->|   stop reading, flush, end the sink channel
@@ -100,6 +104,7 @@ class StreamConfig(msgspec.Struct, frozen=True):
     resume: bool = False  # a replacement worker: go on at the sink's next segment
     resume_at: ResumePoint | None = None  # where its predecessor was; None: it had sent nothing
     revision: int = 0  # of the params this configuration carries
+    idle_timeout_s: float | None = None  # without a frame from the source; then the stream ends
     appear_timeout_s: float | None = None  # how long a missing source channel is waited for
     verify_tls: bool = True
 
@@ -112,9 +117,23 @@ class Message(msgspec.Struct, frozen=True, tag=True, tag_field="t"):
 
 
 class ConfigureStream(Message, frozen=True):
-    """Answer to Hello: serve this stream. Sent once."""
+    """Answer to Hello or Warm: serve this stream. Sent once.
+
+    ``launch``: the name and log to take on, for a worker that was launched under another.
+    """
 
     config: StreamConfig
+    launch: Launch | None = None
+
+
+class ConfigureWarm(Message, frozen=True):
+    """Answer to Hello: build the engine and wait for a stream. With a ``workflow``, run some frames
+    of the given size through it, so that what it needs is loaded and compiled. Sent once."""
+
+    engine: EngineConfig
+    workflow: dict[str, Any] | None = None
+    width: int | None = None
+    height: int | None = None
 
 
 class ConfigureInspector(Message, frozen=True):
@@ -178,6 +197,12 @@ class Ready(Message, frozen=True):
     device_name: str = ""
 
 
+class Warm(Message, frozen=True):
+    """Answer to ConfigureWarm: the engine is built."""
+
+    load_s: float
+
+
 class Quantiles(msgspec.Struct, frozen=True):
     """Milliseconds, over the last few hundred frames."""
 
@@ -201,7 +226,7 @@ class Counters(msgspec.Struct, frozen=True):
 
     Causes of dropped: damaged (bytes lost or undecodable), undecodable (waiting for a keyframe
     after damage), latest (a newer frame was there), framerate (max_framerate), error (the graph
-    raised), encode.
+    raised), encode, sink (it was never sent: the sink's server was away for too long).
     """
 
     frames_in: int = 0
@@ -296,6 +321,7 @@ class Described(Message, frozen=True):
 
 ToWorker = (
     ConfigureStream
+    | ConfigureWarm
     | ConfigureInspector
     | UpdateParams
     | Drain

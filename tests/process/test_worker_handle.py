@@ -145,3 +145,45 @@ async def test_a_sink_that_cannot_be_reached_does_not_hold_up_a_stop(
     await worker.wait_ready()
     assert await asyncio.wait_for(worker.stop(), 20) is ExitCause.REQUESTED
     assert worker.exit_code == 0
+
+
+async def test_a_warm_worker_becomes_a_streams(launcher: Launcher, tmp_path: Path) -> None:
+    warm = m.ConfigureWarm(engine=m.EngineConfig(), workflow=INVERT, width=64, height=64)
+    launch = m.Launch(name="warm-1", log_path=str(tmp_path / "warm-1.log"))
+    worker = Worker(launcher, launch, warm)
+    await worker.warm_up()
+    assert worker.state is State.LOADING and worker.pid is not None
+    pid = worker.pid
+    config = m.StreamConfig(
+        stream_id="s",
+        workflow=INVERT,
+        subscribe_url="http://127.0.0.1:1/in",
+        publish_url="http://127.0.0.1:1/out",
+    )
+    heard: list[m.ToParent] = []
+    worker.assign(m.Launch(name="s", log_path=str(tmp_path / "s.log")), config, heard.append)
+    await worker.start()
+    await worker.wait_ready()
+    assert (worker.pid, worker.name) == (pid, "s")
+    assert any(isinstance(message, m.Ready) for message in heard)
+    assert await worker.stop() is ExitCause.REQUESTED
+    log = (tmp_path / "s.log").read_text()
+    assert f"[s] pid={pid}" in log and "ready after" in log
+    assert "ready after" not in (tmp_path / "warm-1.log").read_text()
+
+
+async def test_a_warm_worker_that_is_not_needed_ends(launcher: Launcher, tmp_path: Path) -> None:
+    warm = m.ConfigureWarm(engine=m.EngineConfig())
+    worker = Worker(launcher, m.Launch(name="w", log_path=str(tmp_path / "w.log")), warm)
+    await worker.warm_up()
+    assert await asyncio.wait_for(worker.stop(), 10) is ExitCause.REQUESTED
+    assert worker.exit_code == 0
+
+
+async def test_a_warm_worker_that_cannot_load_says_why(launcher: Launcher, tmp_path: Path) -> None:
+    graph = {**INVERT, "2": {"class_type": "NoSuchNode", "inputs": {"image": ["1", 0]}}}
+    warm = m.ConfigureWarm(engine=m.EngineConfig(), workflow=graph)
+    worker = Worker(launcher, m.Launch(name="w", log_path=str(tmp_path / "w.log")), warm)
+    with pytest.raises(WorkerError, match="NoSuchNode"):
+        await worker.warm_up()
+    assert worker.state is State.EXITED

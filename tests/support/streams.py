@@ -303,11 +303,15 @@ class Way:
 
         A channel that is deleted takes along what was not read of it: first everything has to be.
         """
-        fed = self.source.counters.bytes
-        await self.shows(lambda s: s["bytes"]["in"] == fed)
+        await self.source_is_read()
         await self.source.close()
         await self.over()
         return self._ended_well(await self.shows(lambda s: not s["running"]))
+
+    async def source_is_read(self) -> None:
+        """Until every byte that was fed has come in."""
+        fed = self.source.counters.bytes
+        await self.shows(lambda s: s["bytes"]["in"] == fed)
 
     async def over(self) -> None:
         """Until the sink channel has ended."""

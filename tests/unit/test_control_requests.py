@@ -204,12 +204,13 @@ def test_our_own_keys() -> None:
         {
             "max_framerate": "24",
             "appear_timeout_s": "1.5",
+            "idle_timeout_s": 30,
             "drop": "never",
             "encode": {"preset": "fast", "bitrate": "2000000", "crf": 20, "gop_s": 0.5, "x": 1},
         }
     )
     assert (asked.max_framerate, asked.drop) == (24.0, "never")
-    assert asked.appear_timeout_s == 1.5
+    assert (asked.appear_timeout_s, asked.idle_timeout_s) == (1.5, 30.0)
     assert asked.encode == EncodeConfig(preset="fast", bitrate=2_000_000, crf=20.0, gop_s=0.5)
     assert asked.ignored == ["params.encode.x"]
 
@@ -220,6 +221,7 @@ def test_our_own_keys() -> None:
         ({"max_framerate": 0}, "params.max_framerate"),
         ({"max_framerate": 1000}, "params.max_framerate"),
         ({"appear_timeout_s": -1}, "params.appear_timeout_s"),
+        ({"idle_timeout_s": 0}, "params.idle_timeout_s"),
         ({"appear_timeout_s": "soon"}, "params.appear_timeout_s"),
         ({"drop": "oldest"}, "params.drop"),
         ({"drop": 1}, "params.drop"),

@@ -45,7 +45,7 @@ async def test_a_dead_worker_is_replaced_with_the_last_params_from_where_it_was(
     change = ParamsRequest(workflow=workflow("new"), max_framerate=5.0)
     revision = await bench.streams.update(stream, change)
     report(bench, 0, frames_in=50, frames_out=40, dropped={"latest": 8})
-    bench.pages[0].write(Progress(segment=7, source_pts=90, pts=190, audio_pts=80, frames_out=41))
+    bench.workers[0].progress = Progress(7, source_pts=90, pts=190, audio_pts=80, frames_out=41)
     bench.workers[0].die(ExitCause.SIGNALLED, -9, "SIGKILL")
     await until(lambda: len(bench.workers) == 2 and stream.serving.is_set())
     new = bench.workers[1].configure.config

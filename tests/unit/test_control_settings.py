@@ -90,3 +90,17 @@ def test_every_setting_but_none_has_a_flag() -> None:
 
     flags = {action.dest for action in make_parser()._actions}
     assert set(Settings.__struct_fields__) == flags - {"help", "config"}
+
+
+def test_warm_workers(tmp_path: Path) -> None:
+    workflow = tmp_path / "w.json"
+    workflow.write_text("{}")
+    flags = ["--warm", "2", "--warm-workflow", str(workflow), "--warm-size", "640x360"]
+    settings = load(flags, {})
+    assert (settings.warm, settings.warm_workflow) == (2, str(workflow))
+    assert settings.warm_size == [640, 360]
+    assert load([], {"COMFYTRICKLE_WARM_SIZE": "64x32"}).warm_size == [64, 32]
+    with pytest.raises(SettingsError, match="warm_workflow"):
+        load(["--warm-workflow", str(tmp_path / "none")], {})
+    with pytest.raises(SystemExit):
+        load(["--warm-size", "640"], {})

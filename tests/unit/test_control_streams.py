@@ -22,7 +22,7 @@ from comfytrickle.errors import (
     Unavailable,
     WorkerError,
 )
-from comfytrickle.progress import ProgressPage
+from comfytrickle.progress import Progress
 from comfytrickle.states import ExitCause, Health, State
 from control_plane.devices import Device, Inventory
 from control_plane.inspector import Inspector, pause_after
@@ -53,6 +53,7 @@ class ScriptedWorker:
         self.exit_code: int | None = None
         self.exit_signal: str | None = None
         self.ended_at: float | None = None
+        self.progress: Progress | None = None
         self.start_gate = asyncio.Event()
         self.start_gate.set()
         self.start_error: WorkerError | None = None
@@ -148,7 +149,6 @@ class Bench:
     def __init__(self, folder: Path, slots: int = 2, **options: Any) -> None:
         self.workers: list[ScriptedWorker] = []
         self.prepare: Callable[[ScriptedWorker], None] = ScriptedWorker.become_ready
-        self.pages: list[ProgressPage] = []
         self.inspectors: list[ScriptedWorker] = []
         self.inspector = Inspector(self._make_inspector, question_timeout_s=5.0)
         self.inventory = Inventory([Device(f"cpu:{n}", "CPU") for n in range(slots)])
@@ -157,11 +157,8 @@ class Bench:
         options.setdefault("limits", RestartLimits(budget=0))
         self.streams = Streams(self._make, self.inspector, self.inventory, logs, **options)
 
-    def _make(
-        self, launch: m.Launch, configure: m.ConfigureStream, page: ProgressPage, _on: Any
-    ) -> Worker:
-        self.pages.append(page)
-        worker = ScriptedWorker(launch, configure)
+    def _make(self, launch: m.Launch, wanted: m.StreamConfig, _on: Any) -> Worker:
+        worker = ScriptedWorker(launch, m.ConfigureStream(wanted))
         self.workers.append(worker)
         self.prepare(worker)
         return cast(Worker, worker)

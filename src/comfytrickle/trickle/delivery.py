@@ -22,6 +22,9 @@ class Sender(Protocol):
     def progressed(self, delivery: Delivery) -> None:
         """Connected, or bytes were handed to the socket, or an answer came."""
 
+    def sent(self, marks: list[object]) -> None:
+        """All bytes of these units were handed to the socket, for the first time."""
+
     def failed(self, delivery: Delivery) -> None:
         """A try broke; another one follows."""
 
@@ -156,6 +159,8 @@ class Delivery:
         self._sender.failed(self)
 
     def _on_progress(self) -> None:
+        if self._body is not None and (marks := self.out.take_marks(self._body.position)):
+            self._sender.sent(marks)
         if not self.unsent:
             self.failing_since = None
             if self.out.size:

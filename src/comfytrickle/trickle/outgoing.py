@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 
 from aiohttp.abc import AbstractStreamWriter
@@ -17,11 +18,21 @@ class Outgoing:
         self.size = 0  # bytes
         self.ended = False
         self.more = asyncio.Event()  # set when chunks or ended changed
+        self._marks: deque[tuple[int, object]] = deque()  # (end, mark) of what was not sent yet
 
-    def append(self, data: bytes) -> None:
+    def append(self, data: bytes, *marks: object) -> None:
+        """``marks`` stand for the writer's units that end with ``data``."""
         self.chunks.append(data)
         self.size += len(data)
+        self._marks.extend((self.size, mark) for mark in marks)
         self.more.set()
+
+    def take_marks(self, upto: int | None = None) -> list[object]:
+        """Those of the units that lie within the first ``upto`` bytes (None: all), each once."""
+        out: list[object] = []
+        while self._marks and (upto is None or self._marks[0][0] <= upto):
+            out.append(self._marks.popleft()[1])
+        return out
 
     def end(self) -> None:
         self.ended = True

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import aiohttp
 
@@ -47,6 +48,9 @@ class Publisher:
     in memory. When a POST breaks, the server is asked how much it has, and the rest is sent.
     A server that was restarted gets the channel again; numbers go on.
 
+    Whatever is given to write as ``mark`` comes back once: through ``on_sent`` when the bytes were
+    handed to the socket, or through ``on_dropped`` when they never will be.
+
     ``state`` is connecting, live, retrying or ended; ``on_state`` is called with each new one.
     write, begin and end raise ChannelClosed when the channel has ended on the server, TrickleError
     when the server refuses.
@@ -67,6 +71,8 @@ class Publisher:
         retry_window_s: float = 2.0,
         close_timeout_s: float = 5.0,
         on_state: Callable[[str], None] | None = None,
+        on_sent: Callable[[Any], None] | None = None,
+        on_dropped: Callable[[Any], None] | None = None,
     ) -> None:
         self.mime = mime
         self.counters = PublisherCounters()
@@ -79,6 +85,8 @@ class Publisher:
         self._retry_window_s = retry_window_s
         self._close_timeout_s = close_timeout_s
         self._on_state = on_state
+        self._on_sent = on_sent
+        self._on_dropped = on_dropped
         self._loop = asyncio.get_running_loop()
         self._phase = Phase.CONNECTING
         self._reset = resume
@@ -159,10 +167,17 @@ class Publisher:
             await self.end()
             self._current = self._take_next()
 
-    async def write(self, data: bytes) -> None:
-        """Send ``data`` as a part of the current segment. Raises RuntimeError without one."""
+    async def write(self, data: bytes, mark: object = None) -> None:
+        """Send ``data`` as a part of the current segment. Raises RuntimeError without one.
+
+        ``mark``: a unit that is complete with it, for on_sent and on_dropped.
+        """
         self._check_usable()
-        if self._skipping or not data:
+        if not data:
+            return
+        marks = () if mark is None else (mark,)
+        if self._skipping:
+            self._lost(marks)
             return
         current = self._current
         if current is None:
@@ -172,7 +187,7 @@ class Publisher:
             await self.begin()
             current = self._current
         assert current is not None
-        current.out.append(bytes(data))
+        current.out.append(bytes(data), *marks)
         self.counters.bytes += len(data)
         self._preconnect()
         while self._current is not None and self._current.unsent > self._max_unsent_bytes:
@@ -213,6 +228,8 @@ class Publisher:
                 task.cancel()
             if self._deliveries:
                 await asyncio.wait(set(self._deliveries))
+            for delivery in self._unanswered:
+                self._lost(delivery.out.take_marks())
             self._current = self._next = None
             self._unanswered.clear()
             self._show(Phase.ENDED)
@@ -279,8 +296,14 @@ class Publisher:
     def _drop(self, delivery: Delivery) -> None:
         """Give a segment up. Its readers are told when the server can be reached again."""
         delivery.task.cancel()
+        self._lost(delivery.out.take_marks())
         self.counters.segments_dropped += 1
         self._dropped.add(delivery.seq)
+
+    def _lost(self, marks: Iterable[object]) -> None:
+        if self._on_dropped is not None:
+            for mark in marks:
+                self._on_dropped(mark)
 
     # --- what deliveries tell and ask ---
 
@@ -288,6 +311,11 @@ class Publisher:
         if self._phase is Phase.RETRYING and delivery.failing_since is None:
             self._show(Phase.LIVE)
         self._change.notify()
+
+    def sent(self, marks: list[object]) -> None:
+        if self._on_sent is not None:
+            for mark in marks:
+                self._on_sent(mark)
 
     def failed(self, delivery: Delivery) -> None:
         self.counters.retries += 1
@@ -300,6 +328,8 @@ class Publisher:
         if delivery in self._unanswered:
             self._unanswered.remove(delivery)
             self.counters.segments_dropped += error is not None
+        if error is not None:
+            self._lost(delivery.out.take_marks())
         if error is None:
             self._troubled = False
             self._confirmed = True
@@ -325,11 +355,11 @@ class Publisher:
             delivery.seq = self._seq
             self._seq += 1
             return True
-        rest = delivery.out.rest(offset)
+        rest, marks = delivery.out.rest(offset), delivery.out.take_marks()
         if delivery is self._current:
             self._current = self._take_next()
             if rest:
-                self._current.out.append(rest)
+                self._current.out.append(rest, *marks)
                 self._preconnect()
             return False
         heir = self._current
@@ -338,10 +368,11 @@ class Publisher:
             heir = heir or self._take_next()
             if self._current is not None:
                 self._current = self._take_next()
-            heir.out.append(rest)
+            heir.out.append(rest, *marks)
             self._finish(heir)
         else:
             # The next segment has begun: there is no place left between the two.
+            self._lost(marks)
             self.counters.segments_dropped += 1
         return False
 
