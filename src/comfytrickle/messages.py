@@ -332,6 +332,7 @@ ToWorker = (
 )
 ToParent = (
     Hello
+    | Warm
     | Ready
     | Status
     | ParamsApplied
