@@ -9,8 +9,11 @@ import pytest
 
 from comfytrickle import messages as m
 
-ALL = [kind for kind in vars(m).values()
-       if isinstance(kind, type) and issubclass(kind, m.Message) and kind is not m.Message]  # fmt: skip
+ALL = [
+    kind
+    for kind in vars(m).values()
+    if isinstance(kind, type) and issubclass(kind, m.Message) and kind is not m.Message
+]
 
 
 def test_each_message_goes_one_way() -> None:
