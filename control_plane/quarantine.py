@@ -12,6 +12,8 @@ from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 from typing import Any
 
+from control_plane.times import iso_time
+
 HABIT = 3
 HABIT_S = 600.0
 _DEATHS_KEPT = 10
@@ -32,7 +34,7 @@ class Death:
 
     def report(self) -> dict[str, Any]:
         return {
-            "time": self.at,
+            "time": iso_time(self.at),
             "stream_id": self.stream_id,
             "exit_cause": self.cause,
             "signal": self.signal,
@@ -55,7 +57,7 @@ class Story:
         return {
             "digest": self.digest,
             "node_types": self.nodes,
-            "quarantined_at": self.quarantined_at,
+            "quarantined_at": iso_time(self.quarantined_at),
             "deaths": [death.report() for death in self.deaths],
         }
 

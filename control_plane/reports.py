@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from typing import Any
 
 import msgspec
@@ -16,6 +15,7 @@ from comfytrickle.messages import STATUS_INTERVAL_S, Counters, Failed, Status, S
 from comfytrickle.states import ExitCause, Health, State
 from control_plane.policy import GOOD_ENDS
 from control_plane.quarantine import Death
+from control_plane.times import iso_time
 
 STATUS_STALE_S = 10 * STATUS_INTERVAL_S  # a worker that is silent this long is not well
 INPUT_IDLE_S = 3.0  # no frame for this long: the source is silent
@@ -215,11 +215,3 @@ def _how_it_ended(facts: StreamFacts) -> str:
     if facts.exit_code is not None:
         return f"the worker ended: {cause} (exit code {facts.exit_code})"
     return f"the worker ended: {cause}"
-
-
-def iso_time(seconds: float | None) -> str | None:
-    """UTC, RFC 3339, milliseconds."""
-    if seconds is None:
-        return None
-    text = datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="milliseconds")
-    return text.replace("+00:00", "Z")

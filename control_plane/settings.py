@@ -92,8 +92,8 @@ def _whole(values: dict[str, Any]) -> Settings:
     settings = msgspec.convert(values, Settings)
     if settings.engine not in ("embedded", "comfyui"):
         raise SettingsError(f"engine: {settings.engine!r} is not one of embedded, comfyui")
-    if settings.engine == "comfyui" and settings.workspace is None:
-        raise SettingsError("engine: comfyui needs a workspace (the folder of a ComfyUI checkout)")
+    if settings.engine == "comfyui":
+        raise SettingsError("engine: comfyui (a workspace) cannot be used yet: leave both out")
     if settings.auth_token == "":
         raise SettingsError("auth_token: is empty; leave it out to allow everyone")
     for key, path in [

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 from comfytrickle.mpegts.units import CLOCK, AccessUnit, ElementaryStream
 
-# Audio ahead of the last video that came out by more than this is not waiting for the engine: the
-# video has a pause. 10 s is far above any latency and small in bytes (160 kB at 128 kbit/s).
-_MAX_HELD_TICKS = 10 * CLOCK
+# Audio that is older than this is not waiting for the engine: the video has a pause. It is far
+# above the latency of a workflow that is called live, and small in bytes (80 kB at 128 kbit/s).
+_MAX_HELD_TICKS = 5 * CLOCK
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +42,24 @@ class AudioRoute:
 
     def until(self, video_pts: int) -> list[HeldAudio]:
         """What belongs before or at ``video_pts``, and what has waited for too long."""
-        out: list[HeldAudio] = []
         with self._lock:
-            held = self._held
-            newest = held[-1].pts if held else video_pts
-            limit = max(video_pts, newest - _MAX_HELD_TICKS)
-            while held and held[0].pts <= limit:
-                out.append(held.popleft())
+            return self._take(video_pts)
+
+    def overdue(self) -> list[HeldAudio]:
+        """What has waited for too long, while no video comes out."""
+        with self._lock:
+            return self._take(None)
+
+    def _take(self, video_pts: int | None) -> list[HeldAudio]:
+        held = self._held
+        if not held:
+            return []
+        limit = held[-1].pts - _MAX_HELD_TICKS
+        if video_pts is not None:
+            limit = max(limit, video_pts)
+        out: list[HeldAudio] = []
+        while held and held[0].pts <= limit:
+            out.append(held.popleft())
         return out
 
     def rest(self) -> list[HeldAudio]:

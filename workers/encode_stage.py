@@ -5,6 +5,7 @@ It owns the encoder and the muxer. A new segment begins at every keyframe.
 
 from __future__ import annotations
 
+import queue
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,6 +22,7 @@ from workers.stages import Stage
 from workers.stats import Drops, Stats
 
 _VIDEO_PID = 0x100
+_PAUSE_S = 0.5  # without a frame; then audio is looked after by itself
 _STREAM_TYPES = {"h264": 0x1B, "hevc": 0x24}
 
 
@@ -60,7 +62,7 @@ class EncodeStage(Stage):
 
     def work(self) -> None:
         try:
-            while (frame := self._source.get()) is not None:
+            while (frame := self._next()) is not None:
                 for one in self._encode(frame):
                     self._write(one)
             for one in self._encoder.flush():
@@ -80,6 +82,15 @@ class EncodeStage(Stage):
     def dropped(self) -> dict[str, int]:
         """Frames that could not be encoded, by cause."""
         return self._drops.snapshot()
+
+    def _next(self) -> Frame | None:
+        """The next frame; audio whose video has ceased does not wait for it any longer."""
+        while True:
+            try:
+                return self._source.get(_PAUSE_S if self._begun else None)
+            except queue.Empty:
+                for held in self._audio.overdue():
+                    self._write_audio(held)
 
     def _encode(self, frame: Frame) -> list[EncodedFrame]:
         begun = self.busy_since = time.monotonic()

@@ -133,11 +133,14 @@ class Handover(Generic[T]):
             self._items.append(item)
             self._changed.notify()
 
-    def get(self) -> T | None:
-        """The next item; None when the giving side has ended and all was taken."""
+    def get(self, timeout: float | None = None) -> T | None:
+        """The next item; None when the giving side has ended and all was taken.
+
+        Raises queue.Empty when ``timeout`` seconds passed without either.
+        """
         with self._changed:
-            while not self._items and not self._ended:
-                self._changed.wait()
+            if not self._changed.wait_for(lambda: self._items or self._ended, timeout):
+                raise queue.Empty
             if not self._items:
                 return None
             item = self._items.popleft()

@@ -38,8 +38,8 @@ def test_lists_and_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert load(["--nodes", "a", "--nodes", "b"], {}).nodes == wanted
     assert load([], {"COMFYTRICKLE_NODES": "a:b"}).nodes == wanted
     assert load(["--log-dir", "a"], {}).log_dir == wanted[0]
-    comfyui = load(["--workspace", "b"], {})
-    assert (comfyui.workspace, comfyui.engine) == (wanted[1], "comfyui")
+    with pytest.raises(SettingsError, match="cannot be used yet"):
+        load(["--workspace", "b"], {})
     assert load(["--workspace", "b", "--engine", "embedded"], {}).engine == "embedded"
 
 
@@ -57,7 +57,7 @@ def test_lists_and_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         ("", {}, ["--max-streams", "0"], "--max-streams"),
         ("", {}, ["--log-level", "LOUD"], "log_level: 'LOUD'"),
         ("", {}, ["--engine", "other"], "engine"),
-        ("", {}, ["--engine", "comfyui"], "needs a workspace"),
+        ("", {}, ["--engine", "comfyui"], "cannot be used yet"),
         ("", {}, ["--nodes", "/does/not/exist"], "nodes: there is no /does/not/exist"),
         ("", {}, ["--auth-token", ""], "auth_token"),
     ],
