@@ -11,6 +11,7 @@ import pytest
 import pytest_asyncio
 
 from comfytrickle.errors import ChannelClosed
+from comfytrickle.trickle.channel_http import ChannelHttp
 from comfytrickle.trickle.client_session import open_session
 from comfytrickle.trickle.publisher import Publisher
 from comfytrickle.trickle.server import TrickleServer
@@ -213,6 +214,28 @@ async def test_a_restarted_server_is_survived_by_both(rig: Rig) -> None:
     # Whether the reader learns of the restart depends on who comes first; it loses nothing.
     assert subscriber.counters.segments_lost == publisher.counters.segments_dropped == 0
     assert states[:3] == ["live", "retrying", "live"]
+
+
+async def test_a_restarted_server_gets_segments_in_order(rig: Rig) -> None:
+    """A reader that finds that a later one has begun would go on with that one."""
+    publisher = Publisher(rig.session, rig.broken, retry_window_s=30.0)
+    await publisher.start()
+    sent = [await publish(publisher, rig.rng, [300]) for _ in range(2)]
+    await rig.crash()
+    await until(lambda: publisher.state == "retrying", "the publisher notices")
+    slow = rig.proxy.add(Fault("delay", method="POST", path=r"/c/1$", delay_s=0.5))
+    await rig.revive()
+    writing = asyncio.create_task(publish(publisher, rig.rng, [400]))
+    http = ChannelHttp(rig.session, rig.direct)
+    begun = 0
+    while begun < 3:
+        begun = await http.next() or 0
+        assert begun < 3 or slow.hits == 1
+        await asyncio.sleep(0.005)
+    async with rig.session.get(f"{rig.direct}/1") as reply:
+        assert (reply.status, await reply.read()) == (200, sent[1])
+    await writing
+    await publisher.close()
 
 
 async def test_a_restarted_server_with_a_new_publisher_is_followed(rig: Rig) -> None:

@@ -6,23 +6,25 @@ import asyncio
 
 
 class Change:
-    """One task waits, others wake it. Which change it was, the waiter looks up itself."""
+    """Tasks wait, others wake them. Which change it was, a waiter looks up itself."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiters: set[asyncio.Future[None]] = set()
 
     def notify(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
 
     async def wait(self, deadline: float | None) -> None:
         """Until notified, at most until ``deadline`` (loop time; None: no limit)."""
-        self._waiter = self._loop.create_future()
+        waiter = self._loop.create_future()
+        self._waiters.add(waiter)
         timer = None if deadline is None else self._loop.call_at(deadline, self.notify)
         try:
-            await self._waiter
+            await waiter
         finally:
-            self._waiter = None
+            self._waiters.discard(waiter)
             if timer is not None:
                 timer.cancel()

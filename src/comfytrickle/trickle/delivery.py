@@ -25,6 +25,9 @@ class Sender(Protocol):
     def sent(self, marks: list[object]) -> None:
         """All bytes of these units were handed to the socket, for the first time."""
 
+    async def turn(self, delivery: Delivery) -> None:
+        """Wait until the server has what must be there before it."""
+
     def failed(self, delivery: Delivery) -> None:
         """A try broke; another one follows."""
 
@@ -93,6 +96,7 @@ class Delivery:
                 self._sender.check_absence(self)
             self._fail()
             await asyncio.sleep(self._backoff.next())
+            await self._sender.turn(self)
             if outcome is not _Try.AGAIN and not await self._find_out():
                 return
 

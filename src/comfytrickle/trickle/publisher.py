@@ -203,10 +203,15 @@ class Publisher:
             self._check()
 
     async def end(self) -> None:
-        """End the current segment, if any. Waits as begin does."""
+        """End the current segment, if any. Waits as begin does.
+
+        A segment in trouble has to be there before anything of the next one is: readers who find
+        that a later one has begun go on with that.
+        """
         self._check_usable()
         self._end_current()
-        await self._settle(but=self._last)
+        last = self._last
+        await self._settle(but=None if last is not None and last.has_failed else last)
 
     async def close(self) -> None:
         """End the segment and the channel; leaves no task. Never raises for the server's sake.
@@ -299,6 +304,7 @@ class Publisher:
         self._lost(delivery.out.take_marks())
         self.counters.segments_dropped += 1
         self._dropped.add(delivery.seq)
+        self._change.notify()
 
     def _lost(self, marks: Iterable[object]) -> None:
         if self._on_dropped is not None:
@@ -311,6 +317,10 @@ class Publisher:
         if self._phase is Phase.RETRYING and delivery.failing_since is None:
             self._show(Phase.LIVE)
         self._change.notify()
+
+    async def turn(self, delivery: Delivery) -> None:
+        while any(earlier.seq < delivery.seq for earlier in self._unanswered):
+            await self._change.wait(None)
 
     def sent(self, marks: list[object]) -> None:
         if self._on_sent is not None:
