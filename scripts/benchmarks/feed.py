@@ -76,5 +76,3 @@ async def read(session: aiohttp.ClientSession, url: str, times: Times) -> None:
                 times.first_byte = now
             note(now, demuxer.feed(data, now))
         note(time.monotonic(), demuxer.segment_end(time.monotonic()))
-
-

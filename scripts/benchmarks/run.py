@@ -46,7 +46,10 @@ async def one_size(pool: stack.Stack, width: int, height: int, seconds: float) -
     """A live stream of that size through the pool, and the same without it."""
     name = f"bench-{width}x{height}-{time.monotonic_ns()}"
     print(f"{width}x{height}: the paced floor ...", file=sys.stderr)
-    floor_cpu = child("floor", width, height, seconds)["cpu_ms_per_frame"]
+    floor_cpu, point_cpu = (
+        child("floor", width, height, seconds, chroma)["cpu_ms_per_frame"]
+        for chroma in ("AREA", "POINT")
+    )
     units = clip.encode(width, height)
     engine = child("engine", width, height)
     print(f"{width}x{height}: a live stream ...", file=sys.stderr)
@@ -81,11 +84,13 @@ async def one_size(pool: stack.Stack, width: int, height: int, seconds: float) -
                 with contextlib.suppress(asyncio.CancelledError):
                     await task
     frames = after[1] - before[1]
+    ours_cpu = (after[0] - before[0]) / max(frames, 1) * 1e3
     ours, bare_times = sink.latencies(WARM_S), source.latencies(1.0)
     control = psutil.Process(pool.pid)
     return {
         "cpu_ms_per_frame": entry(
-            floor_cpu, (after[0] - before[0]) / max(frames, 1) * 1e3, "ms"
+            floor_cpu, ours_cpu, "ms",
+            point_floor=point_cpu, point_ratio=round(ours_cpu / point_cpu, 3),
         ),
         "added_latency_p50": entry(
             feed.quantile(bare_times, 0.5), feed.quantile(ours, 0.5), "ms"
