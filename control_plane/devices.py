@@ -1,16 +1,16 @@
-"""Devices, their slots, and which one a stream gets.
+"""Which devices there are, and how an operator names them.
 
 A device is a GPU or a MIG slice (named by UUID, so that a renumbering cannot move a stream) or a
-CPU slot. Admission is exact: a stream either holds a slot or does not run.
+CPU slot. Who gets one is decided in :mod:`control_plane.placement`.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from comfytrickle.errors import InvalidInput, Unavailable
+from comfytrickle.errors import InvalidInput
 
 FIELD = "devices"
 
@@ -23,20 +23,22 @@ class Device:
     name: str
     slots: int = 1
     memory_total: int | None = None  # bytes; None for a CPU slot
+    torch_device: str = "cpu"  # what torch calls it in a worker that sees this device only
 
     @property
     def is_cpu(self) -> bool:
+        """Nobody measures it: it has no memory of its own."""
         return self.id.startswith("cpu:")
-
-    @property
-    def torch_device(self) -> str:
-        """What torch calls it inside a worker, once the worker sees this device only."""
-        return "cpu" if self.is_cpu else "cuda:0"
 
     @property
     def env(self) -> dict[str, str]:
         """What pins a worker to it. CUDA takes UUIDs of GPUs and of MIG slices here."""
         return {"CUDA_VISIBLE_DEVICES": "" if self.is_cpu else self.id}
+
+    def process_limit(self, worker_memory: int | None) -> int | None:
+        """What the machine's memory is limited to for a worker here, in bytes. Where a GPU is
+        what matters, torch keeps to the limit by itself (EngineConfig.memory_limit)."""
+        return worker_memory if self.torch_device == "cpu" else None
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ class Gpu:
     uuid: str
     name: str
     memory_total: int | None
+    torch_device: str = "cuda:0"  # of a worker that sees no other
 
 
 def parse_spec(text: str) -> Spec:
@@ -111,7 +114,7 @@ def resolve(
     chosen = [_pick(name, found) for name in wanted] if wanted else list(found)
     if not chosen:
         return _cpu_devices(max(1, cpus))
-    return [Device(g.uuid, g.name, slots_per_gpu, g.memory_total) for g in chosen]
+    return [Device(g.uuid, g.name, slots_per_gpu, g.memory_total, g.torch_device) for g in chosen]
 
 
 def _cpu_devices(count: int) -> list[Device]:
@@ -133,49 +136,3 @@ def _pick(name: str, gpus: Sequence[Gpu]) -> Gpu:
 
 def usable_cpus() -> int:
     return len(os.sched_getaffinity(0))
-
-
-def choose(devices: Sequence[Device], used: Mapping[str, int]) -> Device | None:
-    """The device with the smallest share of its slots in use; the earlier one of equals."""
-    free = [d for d in devices if used.get(d.id, 0) < d.slots]
-    return min(free, key=lambda d: used.get(d.id, 0) / d.slots, default=None)
-
-
-class Inventory:
-    """Who holds which slot. The only place where a slot is taken or given back."""
-
-    def __init__(self, devices: Sequence[Device] = (), max_streams: int | None = None) -> None:
-        self._max_streams = max_streams
-        self._holders: dict[str, Device] = {}
-        self.fill(devices)
-
-    def fill(self, devices: Sequence[Device]) -> None:
-        """Once, when the devices are known (asking the driver takes longer than /health may)."""
-        self.devices = tuple(devices)
-        slots = sum(d.slots for d in devices)
-        self.total = slots if self._max_streams is None else min(slots, self._max_streams)
-
-    @property
-    def free(self) -> int:
-        return self.total - len(self._holders)
-
-    def used(self) -> dict[str, int]:
-        """Slots in use, by device id."""
-        counts: dict[str, int] = {}
-        for device in self._holders.values():
-            counts[device.id] = counts.get(device.id, 0) + 1
-        return counts
-
-    def reserve(self, stream_id: str) -> Device:
-        """Take a slot. Raises Unavailable when all are taken."""
-        if stream_id in self._holders:
-            raise ValueError(f"{stream_id} holds a slot already")
-        device = choose(self.devices, self.used()) if self.free > 0 else None
-        if device is None:
-            raise Unavailable(f"full: all {self.total} slots are taken", retry_after=5.0)
-        self._holders[stream_id] = device
-        return device
-
-    def release(self, stream_id: str) -> None:
-        """Give the slot back. Nothing happens when none is held."""
-        self._holders.pop(stream_id, None)

@@ -14,6 +14,8 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
+import msgspec
+
 from comfytrickle.errors import InvalidWorkflow, Unavailable, WorkerError
 from comfytrickle.messages import Described, Inspected
 from control_plane.worker import Worker
@@ -42,6 +44,7 @@ class Inspector:
         self._up = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
         self._catalogue: Described | None = None  # of the present worker
+        self._asked: dict[bytes, asyncio.Task[Inspected]] = {}  # by workflow, not answered yet
         self._next_attempt: float = 0.0  # time.monotonic()
         self.restarts = 0
         self.last_error: str | None = None
@@ -66,10 +69,35 @@ class Inspector:
             keeper.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await keeper
+        for question in list(self._asked.values()):  # nobody is there to answer
+            question.cancel()
+            await asyncio.wait([question])
 
     async def check(self, workflow: dict[str, Any]) -> Inspected:
-        """Whether the engine can run it. Raises Unavailable when no answer comes in time."""
-        return await self._ask(lambda worker: worker.inspect(workflow), "check of this workflow")
+        """Whether the engine can run it. Raises Unavailable when no answer comes in time.
+
+        Who asks the same while the answer is awaited shares it; later callers ask anew.
+        """
+        key = msgspec.json.encode(workflow, order="deterministic")
+        question = self._asked.get(key)
+        if question is None or question.done():
+            question = asyncio.create_task(
+                self._ask(lambda worker: worker.inspect(workflow), "check of this workflow")
+            )
+            self._asked[key] = question
+            question.add_done_callback(lambda done: self._answered(key, done))
+        try:
+            return await asyncio.shield(question)
+        except asyncio.CancelledError:
+            if question.cancelled():  # not this caller was: the inspector is closed
+                raise Unavailable("the inspector has ended") from None
+            raise
+
+    def _answered(self, key: bytes, question: asyncio.Task[Inspected]) -> None:
+        if self._asked.get(key) is question:
+            del self._asked[key]
+        if not question.cancelled():
+            question.exception()  # whoever asked may have gone: then nobody is told, nor has to be
 
     async def require(self, workflow: dict[str, Any], field: str = "params.prompt") -> None:
         """Raises InvalidWorkflow when the engine cannot run it; Unavailable."""

@@ -35,7 +35,6 @@ async def health(request: web.Request) -> web.Response:
     by_health: dict[str, int] = {word.value: 0 for word in Health}
     for stream in service.streams.registry.active():
         by_health[stream_health(stream.facts()).value] += 1
-    used = inventory.used()
     body: dict[str, Any] = {
         "status": service_word(service),
         "reason": service.not_ready(),
@@ -44,10 +43,8 @@ async def health(request: web.Request) -> web.Response:
         "draining": service.streams.draining,
         "streams": {k: v for k, v in by_health.items() if v},
         "slots": {"total": inventory.total, "free": inventory.free},
-        "devices": [
-            {"id": d.id, "name": d.name, "slots": d.slots, "used": used.get(d.id, 0)}
-            for d in inventory.devices
-        ],
+        "waiting": service.admission.waiting,
+        "devices": inventory.report(),
         "inspector": {
             "ready": service.inspector.ready,
             "pid": service.inspector.pid,

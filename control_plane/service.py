@@ -24,11 +24,15 @@ from comfytrickle.messages import (
 )
 from comfytrickle.workflow import parse_prompt
 from control_plane import devices
-from control_plane.gpus import list_gpus
+from control_plane.admission import Admission
+from control_plane.gpus import GpuSource, NvmlGpus
 from control_plane.inspector import Inspector
+from control_plane.inventory import Inventory
 from control_plane.launcher import Launcher
 from control_plane.logfiles import LogDir
+from control_plane.needs import Needs
 from control_plane.policy import RestartLimits
+from control_plane.readings import Readings
 from control_plane.settings import Settings
 from control_plane.streams import Streams
 from control_plane.warm_pool import WarmPool
@@ -44,7 +48,8 @@ _KILLED_S = 5.0  # from SIGKILL until a process is gone
 class Service:
     """Owns the launcher, the inspector, the inventory and the streams. Serves no HTTP itself."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, gpus: GpuSource | None = None) -> None:
+        """``gpus``: those of the NVIDIA driver unless told."""
         self.settings = settings
         self.started_at = time.time()
         self.spec = devices.parse_spec(settings.devices)  # refused before anything is started
@@ -55,15 +60,23 @@ class Service:
             node_paths=settings.nodes,
             workspace=settings.workspace,
             threads=settings.torch_threads,
+            memory_limit=settings.worker_memory_bytes,
         )
         self.launcher = Launcher()
         self._budgets = Budgets(ready=settings.load_timeout_s)
         self.inspector = Inspector(self._make_inspector, settings.question_timeout_s)
-        self.inventory = devices.Inventory(max_streams=settings.max_streams)
+        self._gpus = gpus or NvmlGpus()
+        self.inventory = Inventory(max_streams=settings.max_streams)
+        self.admission = Admission(
+            self.inventory,
+            Needs(settings.unknown_memory_bytes, settings.worker_memory_bytes),
+            Readings(self._gpus, self.inventory),
+            queue_s=settings.queue_s,
+        )
         self.streams = Streams(
             self._make_stream_worker,
             self.inspector,
-            self.inventory,
+            self.admission,
             self.logs,
             limits=RestartLimits(
                 budget=settings.restart_budget, forgive_s=settings.restart_forgive_s
@@ -74,6 +87,7 @@ class Service:
                 stuck=settings.stuck_timeout_s,
             ),
             log_level=settings.log_level,
+            worker_memory=settings.worker_memory_bytes,
             keep_finished=settings.keep_finished,
             keep_finished_s=settings.keep_finished_s,
         )
@@ -91,19 +105,20 @@ class Service:
     async def boot(self) -> None:
         """Find the devices, start the fork server, then the inspector. /health waits for none.
 
-        Raises InvalidInput when a named GPU is not there, pynvml.NVMLError when the driver is
-        broken, OSError when logs cannot be written.
+        Raises InvalidInput when a named GPU is not there, GpuError when the driver is broken,
+        OSError when logs cannot be written.
         """
         self.logs.create()
         found = await asyncio.to_thread(
             devices.resolve,
             self.spec,
-            list_gpus,
+            self._gpus.find,
             slots_per_gpu=self.settings.slots_per_gpu,
             visible=os.environ.get("CUDA_VISIBLE_DEVICES"),
             cpus=devices.usable_cpus(),
         )
         self.inventory.fill(found)
+        self.admission.begin()
         log.info("logs of the workers: %s", self.settings.log_dir)
         log.info(
             "%d slots on %s", self.inventory.total, ", ".join(f"{d.id} ({d.name})" for d in found)
@@ -159,6 +174,7 @@ class Service:
         else:
             log.error("some workers survived SIGKILL; they end with their system call")
             ending.cancel()
+        await self.admission.close()
         await self.launcher.close()
         return in_time
 
@@ -209,6 +225,7 @@ class Service:
             log_path=str(self.logs.stream(name)),
             env=device.env,
             log_level=settings.log_level,
+            memory_limit=device.process_limit(settings.worker_memory_bytes),
         )
         engine = msgspec.structs.replace(self.engine, device=device.torch_device)
         size = settings.warm_size

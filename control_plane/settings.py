@@ -15,12 +15,15 @@ from typing import Annotated, Any
 
 import msgspec
 
+from comfytrickle.sizes import parse_bytes
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
 ENV_PREFIX = "COMFYTRICKLE_"
+WORKER_MEMORY_MIN = 256_000_000
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
@@ -39,6 +42,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     devices: str = "auto"  # see control_plane.devices.parse_spec
     slots_per_gpu: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
     max_streams: Annotated[int, msgspec.Meta(ge=1, le=1024)] | None = None  # None: all slots
+    queue_s: Annotated[float, msgspec.Meta(ge=0, le=600)] = 0.0  # a start may wait for a place
+    # Amounts of memory as in comfytrickle.sizes. Of a worker at most; needed by a workflow that
+    # never ran here (0: it is placed without regard to memory).
+    worker_memory: str | None = None
+    unknown_memory: str = "0"
     warm: Annotated[int, msgspec.Meta(ge=0, le=64)] = 0  # workers kept ready
     warm_workflow: str | None = None  # they load this one and run frames of warm_size through it
     warm_size: Annotated[list[int], msgspec.Meta(min_length=2, max_length=2)] | None = None
@@ -60,6 +68,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     drain_timeout_s: Annotated[float, msgspec.Meta(gt=0, le=600)] = 20.0  # at SIGTERM
     auth_token: str | None = None  # callers must then send Authorization: Bearer
     verify_tls: bool = True  # of the channels' servers
+
+    @property
+    def worker_memory_bytes(self) -> int | None:
+        return None if self.worker_memory is None else parse_bytes(self.worker_memory)
+
+    @property
+    def unknown_memory_bytes(self) -> int:
+        return parse_bytes(self.unknown_memory)
 
 
 def default_log_dir(port: int) -> Path:
@@ -94,6 +110,10 @@ def _whole(values: dict[str, Any]) -> Settings:
         raise SettingsError(f"engine: {settings.engine!r} is not one of embedded, comfyui")
     if settings.engine == "comfyui":
         raise SettingsError("engine: comfyui (a workspace) cannot be used yet: leave both out")
+    for key in ("worker_memory", "unknown_memory"):
+        amount = getattr(settings, key)
+        if amount is not None:
+            _check_amount(key, amount)
     if settings.auth_token == "":
         raise SettingsError("auth_token: is empty; leave it out to allow everyone")
     for key, path in [
@@ -110,6 +130,15 @@ def _whole(values: dict[str, Any]) -> Settings:
         workspace=_absolute(settings.workspace) if settings.workspace else None,
         log_dir=_absolute(str(log_dir)),
     )
+
+
+def _check_amount(key: str, text: str) -> None:
+    try:
+        amount = parse_bytes(text)
+    except ValueError as error:
+        raise SettingsError(f"{key}: {error}") from error
+    if key == "worker_memory" and amount < WORKER_MEMORY_MIN:
+        raise SettingsError(f"{key}: no worker can live on {text!r}; allow 256MB at least")
 
 
 def _absolute(path: str) -> str:
@@ -184,6 +213,9 @@ def make_parser() -> argparse.ArgumentParser:
     add("--devices", help="auto (default), cpu:N for N CPU slots, or GPU indices or UUIDs: 0,1")
     add("--slots-per-gpu", type=int, metavar="N", help="streams that one GPU may carry (1)")
     add("--max-streams", type=int, metavar="N", help="limit over all devices (none)")
+    add("--queue-s", type=float, metavar="S", help="a start may wait so long for a place (0)")
+    add("--worker-memory", metavar="SIZE", help="limit of each worker's memory: 6GB (none)")
+    add("--unknown-memory", metavar="SIZE", help="what an unknown workflow needs: 4GB (0)")
     add("--warm", type=int, metavar="N", help="workers kept ready (0)")
     add("--warm-workflow", metavar="FILE", help="that they load and run before a stream comes")
     add("--warm-size", type=_size, metavar="WxH", help="of the frames they run (512x512)")

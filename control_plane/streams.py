@@ -1,7 +1,7 @@
 """The streams: who is admitted, who runs, and who was here.
 
 Owns every stream's supervisor and slot: both are taken in ``_bring_up`` and given back in
-``_finish``, and nowhere else.
+``_finish``, and nowhere else. Which slot, and whether at all, says :mod:`control_plane.admission`.
 """
 
 from __future__ import annotations
@@ -25,14 +25,16 @@ from comfytrickle.errors import (
 from comfytrickle.messages import (
     Launch,
     ParamsRejected,
+    Status,
     StreamConfig,
     ToParent,
     UpdateParams,
 )
 from comfytrickle.workflow import parse_prompt
 from control_plane import logfiles
-from control_plane.devices import Device, Inventory
+from control_plane.admission import Admission
 from control_plane.inspector import Inspector
+from control_plane.needs import Workload
 from control_plane.policy import GOOD_ENDS, RestartLimits, RestartPolicy
 from control_plane.quarantine import Death, Quarantine
 from control_plane.registry import Registry
@@ -45,6 +47,7 @@ from control_plane.worker import Worker
 log = logging.getLogger(__name__)
 
 LOG_TAIL_LINES = 80
+_DRAINING = "shutting down: no new streams"
 READY_WAIT_S = 30.0  # how long params for a stream that still loads may wait
 
 MakeWorker = Callable[[Launch, StreamConfig, Callable[[ToParent], None]], Worker]
@@ -57,23 +60,25 @@ class Streams:
         self,
         make_worker: MakeWorker,
         inspector: Inspector,
-        inventory: Inventory,
+        admission: Admission,
         logs: logfiles.LogDir,
         *,
         limits: RestartLimits | None = None,
         deadlines: Deadlines | None = None,
         log_level: str = "INFO",
+        worker_memory: int | None = None,
         keep_finished: int = 100,
         keep_finished_s: float = 3600.0,
     ) -> None:
         self._make_worker = make_worker
         self._inspector = inspector
-        self._inventory = inventory
+        self._admission = admission
         self._logs = logs
         self._limits = limits or RestartLimits()
         self._deadlines = deadlines or Deadlines()
         self.quarantine = Quarantine()
         self._log_level = log_level
+        self._worker_memory = worker_memory
         self.registry = Registry(keep_finished, keep_finished_s)
         self.draining = False
 
@@ -85,16 +90,18 @@ class Streams:
         Raises InvalidWorkflow, Conflict, Unavailable, WorkerError. Then no worker and no slot
         are left behind.
         """
-        self._refuse_quarantined(config.workflow)
+        digest = self._refuse_quarantined(config.workflow)
         await self._wait_for_ending(config.stream_id)
         if self.draining:
-            raise Unavailable("shutting down: no new streams", retry_after=30.0)
+            raise Unavailable(_DRAINING, retry_after=30.0)
         stream = self.registry.active_one(config.stream_id)
         is_new = stream is None
         if stream is None:
             stream = Stream(config)
             self.registry.add(stream)
-            stream.starting = asyncio.create_task(self._bring_up(stream))
+            stream.starting = asyncio.create_task(
+                self._bring_up(stream, Workload.of(digest, config))
+            )
             stream.starting.add_done_callback(_seen)
         elif stream.requested != config:
             raise Conflict(f"stream {stream.id!r} runs already, with another configuration")
@@ -103,6 +110,8 @@ class Streams:
             await asyncio.shield(stream.starting)
         except asyncio.CancelledError:
             if stream.stop_asked and stream.starting.cancelled():
+                if self.draining and stream.device is None:
+                    raise Unavailable(_DRAINING, retry_after=30.0) from None
                 raise Conflict(f"stream {stream.id!r} was stopped while it started") from None
             raise
         return stream, is_new
@@ -113,18 +122,19 @@ class Streams:
         while (stream := self.registry.active_one(stream_id)) is not None and stream.ending:
             await stream.finished.wait()
 
-    async def _bring_up(self, stream: Stream) -> None:
+    async def _bring_up(self, stream: Stream, load: Workload) -> None:
         try:
+            self._admission.refuse_early(load)
             await self._inspector.require(stream.config.workflow)
             if self.draining:
-                raise Unavailable("shutting down: no new streams", retry_after=30.0)
-            stream.device = self._inventory.reserve(stream.id)
+                raise Unavailable(_DRAINING, retry_after=30.0)
+            stream.device = await self._admission.admit(stream.id, load)
             await self._prune_logs()
             engine = msgspec.structs.replace(
                 stream.config.engine, device=stream.device.torch_device
             )
             stream.config = msgspec.structs.replace(stream.config, engine=engine)
-            supervisor = self._supervise(stream, stream.device)
+            supervisor = self._supervise(stream)
             await supervisor.start()
         except BaseException as error:
             if not isinstance(error, asyncio.CancelledError):
@@ -138,16 +148,25 @@ class Streams:
         stream.watching = asyncio.create_task(self._keep(stream, supervisor))
         stream.watching.add_done_callback(_seen)
 
-    def _supervise(self, stream: Stream, device: Device) -> Supervisor:
-        launch = Launch(
-            name=stream.id,
-            log_path=str(self._logs.stream(stream.id)),
-            env=device.env,
-            log_level=self._log_level,
-        )
-
+    def _supervise(self, stream: Stream) -> Supervisor:
         def make_worker(config: StreamConfig) -> Worker:
-            return self._make_worker(launch, config, stream.on_message)
+            device = stream.device  # another one, when the first is not well any more
+            assert device is not None
+            launch = Launch(
+                name=stream.id,
+                log_path=str(self._logs.stream(stream.id)),
+                env=device.env,
+                log_level=self._log_level,
+                memory_limit=device.process_limit(self._worker_memory),
+            )
+            load = Workload.of(parse_prompt(config.workflow).digest, config)
+            self._admission.begins(stream.id, device, load, config.revision)
+            return self._make_worker(launch, config, heard)
+
+        def heard(message: ToParent) -> None:
+            stream.on_message(message)
+            if isinstance(message, Status) and stream.worker is not None:
+                self._admission.heard(stream.id, message, stream.worker)
 
         async def read_log(worker: Worker) -> str:
             return await asyncio.to_thread(
@@ -161,7 +180,20 @@ class Streams:
             deadlines=self._deadlines,
             read_log=read_log,
             on_death=self._died,
+            before_next=lambda worker: self._find_device(stream, worker),
         )
+
+    async def _find_device(self, stream: Stream, fallen: Worker) -> None:
+        """For the next worker of the stream, unless it is stopped before that is known."""
+        finding = asyncio.ensure_future(self._admission.next_device(stream.id, fallen))
+        stopping = asyncio.ensure_future(stream.stopping.wait())
+        try:
+            await asyncio.wait({finding, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if finding.done():
+                stream.device = finding.result()
+        finally:
+            finding.cancel()
+            stopping.cancel()
 
     async def _keep(self, stream: Stream, supervisor: Supervisor) -> None:
         """From a started worker to the stream's end, whatever that is."""
@@ -183,10 +215,13 @@ class Streams:
             if self.quarantine.gave_out(workflow.digest, time.time()):
                 log.error("workflow %s is quarantined", workflow.digest[:12])
 
-    def _refuse_quarantined(self, workflow: dict[str, Any]) -> None:
-        story = self.quarantine.held(parse_prompt(workflow).digest)
+    def _refuse_quarantined(self, workflow: dict[str, Any]) -> str:
+        """Its digest, when it is not."""
+        digest = parse_prompt(workflow).digest
+        story = self.quarantine.held(digest)
         if story is not None:
             raise Quarantined(f"this workflow is quarantined: {story.words()}", story.report())
+        return digest
 
     async def _finish(self, stream: Stream) -> None:
         """Give back what it held; keep it readable when it ever had a worker."""
@@ -198,7 +233,7 @@ class Streams:
                 )
         finally:
             stream.ended_at = time.time()
-            self._inventory.release(stream.id)
+            self._admission.leave(stream.id, worker)
             stream.finished.set()
             self.registry.retire(stream, readable=worker is not None)
         cause = worker.exit_cause if worker is not None else None

@@ -29,13 +29,15 @@ _LOOK_EVERY_S = 0.5
 
 MakeWorker = Callable[[StreamConfig], Worker]
 ReadLog = Callable[[Worker], Awaitable[str | None]]
+BeforeNext = Callable[[Worker], Awaitable[None]]
 
 
 class Supervisor:
     """One for each stream. ``start`` once, then ``keep`` as a task.
 
     ``read_log`` gives a dead worker's last lines; ``on_death`` is told of every death that was
-    nobody's wish, and whether it was the last one that the stream could bear.
+    nobody's wish, and whether it was the last one that the stream could bear; ``before_next`` makes
+    the way free for the successor of a worker that ended.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class Supervisor:
         deadlines: Deadlines,
         read_log: ReadLog,
         on_death: Callable[[Stream, Death, bool], None],
+        before_next: BeforeNext,
     ) -> None:
         self._stream = stream
         self._make_worker = make_worker
@@ -54,6 +57,7 @@ class Supervisor:
         self._deadlines = deadlines
         self._read_log = read_log
         self._on_death = on_death
+        self._before_next = before_next
         self._progress: Progress | None = None
 
     async def start(self) -> None:
@@ -70,6 +74,9 @@ class Supervisor:
             await self._attend(worker)
             stream.serving.clear()
             if stream.stop_asked or not await self._goes_on(worker):
+                return
+            await self._before_next(worker)
+            if stream.stop_asked:
                 return
             stream.worker = self._make_worker(self._resumed())
             log.warning("stream %s: restart %d", stream.id, stream.restarts)

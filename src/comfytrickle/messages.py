@@ -49,6 +49,7 @@ class Launch(msgspec.Struct, frozen=True):
     name: str  # the stream's id, or "inspector"; appears in every log line
     log_path: str
     env: dict[str, str] = {}
+    memory_limit: int | None = None  # bytes that the process may take of the machine's memory
     log_level: str = "INFO"
     log_max_bytes: int = 10_000_000
     log_backups: int = 2
@@ -62,6 +63,7 @@ class EngineConfig(msgspec.Struct, frozen=True):
     workspace: str | None = None  # ComfyUI checkout
     device: str = "cpu"  # torch device inside the worker: "cpu" or "cuda:0" (after pinning)
     threads: int = 1  # torch intra-op threads
+    memory_limit: int | None = None  # bytes of device memory that torch may take
 
 
 class EncodeConfig(msgspec.Struct, frozen=True):

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from comfytrickle.errors import InvalidInput, Unavailable
-from control_plane.devices import Device, Gpu, Inventory, Spec, choose, parse_spec, resolve
+from comfytrickle.errors import InvalidInput
+from control_plane.devices import Device, Gpu, Spec, parse_spec, resolve
 
 GPUS = [
     Gpu(0, "GPU-aaaa-1", "H200", 150_000_000_000),
@@ -74,32 +74,14 @@ def test_a_gpu_that_is_not_there_or_not_one_is_refused(text: str) -> None:
         resolve(parse_spec(text), lambda: GPUS)
 
 
-def test_choose_takes_the_least_loaded() -> None:
-    small, large = Device("GPU-s", "s", slots=1), Device("GPU-l", "l", slots=4)
-    assert choose([small, large], {}) == small
-    assert choose([small, large], {"GPU-s": 1}) == large
-    assert choose([small, large], {"GPU-s": 1, "GPU-l": 4}) is None
-    assert choose([], {}) is None
+def test_a_process_limit_is_for_those_who_compute_with_the_machines_memory() -> None:
+    assert Device("cpu:0", "CPU").process_limit(7) == 7
+    assert Device("GPU-a", "a", torch_device="cuda:0").process_limit(7) is None
+    assert Device("cpu:0", "CPU").process_limit(None) is None
 
 
-def test_admission_is_exact() -> None:
-    inventory = Inventory(resolve(parse_spec("cpu:2"), unasked))
-    assert {inventory.reserve("a").id, inventory.reserve("b").id} == {"cpu:0", "cpu:1"}
-    assert inventory.free == 0
-    with pytest.raises(Unavailable, match="all 2 slots") as caught:
-        inventory.reserve("c")
-    assert caught.value.retry_after > 0
-    with pytest.raises(ValueError):
-        inventory.reserve("a")
-    inventory.release("a")
-    inventory.release("a")  # a second time is no second slot
-    assert inventory.free == 1
-    assert inventory.reserve("c").id == "cpu:0"
-    assert inventory.free == 0
-
-
-def test_max_streams_limits_all_devices_together() -> None:
-    inventory = Inventory(resolve(parse_spec("cpu:4"), unasked), max_streams=1)
-    inventory.reserve("a")
-    with pytest.raises(Unavailable, match="all 1 slots"):
-        inventory.reserve("b")
+def test_a_source_may_say_what_its_gpus_really_are() -> None:
+    simulated = Gpu(0, "GPU-sim-0", "simulated", 10, torch_device="cpu")
+    (device,) = resolve(Spec(), lambda: [simulated], slots_per_gpu=2)
+    assert (device.id, device.torch_device, device.slots) == ("GPU-sim-0", "cpu", 2)
+    assert not device.is_cpu

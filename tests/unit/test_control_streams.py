@@ -24,8 +24,10 @@ from comfytrickle.errors import (
 )
 from comfytrickle.progress import Progress
 from comfytrickle.states import ExitCause, Health, State
-from control_plane.devices import Device, Inventory
+from control_plane.admission import Admission
+from control_plane.devices import Device
 from control_plane.inspector import Inspector, pause_after
+from control_plane.inventory import Inventory
 from control_plane.logfiles import LogDir
 from control_plane.policy import RestartLimits
 from control_plane.reports import health, stream_report
@@ -155,7 +157,8 @@ class Bench:
         logs = LogDir(folder, keep=10)
         logs.create()
         options.setdefault("limits", RestartLimits(budget=0))
-        self.streams = Streams(self._make, self.inspector, self.inventory, logs, **options)
+        self.admission = Admission(self.inventory)
+        self.streams = Streams(self._make, self.inspector, self.admission, logs, **options)
 
     def _make(self, launch: m.Launch, wanted: m.StreamConfig, _on: Any) -> Worker:
         worker = ScriptedWorker(launch, m.ConfigureStream(wanted))
