@@ -74,26 +74,28 @@ class EngineStage(Stage):
 
     def work(self) -> None:
         begun = time.monotonic()
-        engine = self._engine or build_engine(self._config.engine)
+        if self._engine is None:
+            self._engine = build_engine(self._config.engine)
+        workflow = self._engine.load(parse_prompt(self._config.workflow))
+        self.detail = workflow.detail
+        bridge = FrameBridge(self._engine.device)
+        self._loader.begin(self._engine)
+        self._on_ready(time.monotonic() - begun)
         try:
-            workflow = engine.load(parse_prompt(self._config.workflow))
-            self.detail = workflow.detail
-            bridge = FrameBridge(engine.device)
-            self._loader.begin(engine)
-            self._on_ready(time.monotonic() - begun)
             self._serve(workflow, bridge)
         except Closed:
             pass  # the encoder has gone first and has said why
-        finally:
-            self._output.end()  # first: a load that takes long must not hold up the last frames
-            self._loader.end()
-            while not self._changes.empty():
-                self._changes.get().drop()
-            engine.close()
 
     def abort(self) -> None:
         self._slot.close()
         self._output.end()
+
+    def release(self) -> None:
+        self._loader.end()
+        while not self._changes.empty():
+            self._changes.get().drop()
+        if self._engine is not None:
+            self._engine.close()
 
     def _serve(self, workflow: LoadedWorkflow, bridge: FrameBridge) -> None:
         try:

@@ -38,11 +38,17 @@ class Stage(threading.Thread):
         """Let the neighbours go when this stage is over, in whichever way."""
         raise NotImplementedError
 
+    def release(self) -> None:
+        """Give back what the stage holds. Comes last, since it may take long."""
+
     def run(self) -> None:
         try:
-            self.work()
-        except Exception as error:  # the thread's outermost frame: reported, and ends the stream
-            log.exception("stage %s failed", self.name)
-            self._on_error(self.name, error)
+            try:
+                self.work()
+            except Exception as error:  # the thread's outermost frame: it ends the stream
+                log.exception("stage %s failed", self.name)
+                # Before the neighbours see an end, which would look like the stream's own.
+                self._on_error(self.name, error)
         finally:
             self.abort()
+            self.release()

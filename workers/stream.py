@@ -144,7 +144,7 @@ class StreamSession:
             self._source_task = tasks[0]
             for task in tasks:
                 task.add_done_callback(self._task_done)
-            writing = asyncio.create_task(self._write_sink(), name="sink")
+            writing = self._writing = asyncio.create_task(self._write_sink(), name="sink")
             try:
                 over: set[asyncio.Future[Any]] = {writing, self._failed, self._drained_late}
                 await asyncio.wait(over, return_when=asyncio.FIRST_COMPLETED)
@@ -178,6 +178,10 @@ class StreamSession:
     def _fail(self, failed: m.Failed) -> None:
         if not self._failed.done():
             self._failed.set_result(failed)
+            if failed.kind != "source":
+                # The sink goes on with the next worker: the end that the stages pass on now must
+                # not become its end.
+                self._writing.cancel()
 
     def _task_done(self, task: asyncio.Task[None]) -> None:
         """None of them may die unseen: a stream without its reports is not watched any more."""
