@@ -17,6 +17,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -29,6 +30,7 @@ from multiprocess import forkserver, resource_tracker
 import comfytrickle
 from comfytrickle.errors import WorkerError
 from comfytrickle.messages import Launch
+from comfytrickle.orphans import children_of, kill_child
 from comfytrickle.progress import ProgressPage
 from workers import entry
 from workers.inherited import Inherited
@@ -54,6 +56,7 @@ _ENVIRONMENT = {
 _REAP_S = 2.0
 # multiprocess's exit code for a child whose fork server died: not a code of the child's.
 _FORK_SERVER_GONE = 255
+_ORPHANS_S = 1.0  # for their ends
 
 
 class ChildProcess:
@@ -109,7 +112,12 @@ class ChildProcess:
             os.close(self._pidfd)
             self._pidfd = None
         self._process.join(0)
-        self._process.close()
+        try:
+            self._process.close()
+        except ValueError:
+            # The fork server did not tell of its end, or hangs; what is left here, a pipe, is
+            # closed when this object is collected.
+            log.warning("worker %d has ended, and the fork server does not say so", self.pid)
 
 
 async def _readable(descriptor: int) -> None:
@@ -130,6 +138,7 @@ class Launcher:
         self._context = multiprocess.get_context("forkserver")
         self._context.set_forkserver_preload(PRELOAD)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="launcher")
+        self._workers: set[int] = set()  # pids; used in that thread
         self._closed = False
 
     async def boot(self) -> None:
@@ -182,12 +191,36 @@ class Launcher:
             process = self._context.Process(target=entry.main, args=(sock, theirs, *arguments))
             with _environment():  # in case the fork server has to be started for this one
                 process.start()
-            return ChildProcess(process, ours)
+            child = ChildProcess(process, ours)
+            self._workers.add(child.pid)
+            return child
         except BaseException:
             ours.close()
             raise
         finally:
             theirs.close()
+
+    async def bury(self, pid: int) -> None:
+        """A worker has ended: end what it has started and left, also outside of its group."""
+        if not self._closed:
+            await self._call(self._bury, pid)
+
+    def _bury(self, pid: int) -> None:
+        self._workers.discard(pid)
+        self._end_orphans()
+
+    def _end_orphans(self) -> None:
+        """The fork server's children that are no workers. In the thread that makes workers: none
+        is being made meanwhile."""
+        server = forkserver._forkserver._forkserver_pid
+        deadline = time.monotonic() + _ORPHANS_S
+        while server is not None and time.monotonic() < deadline:
+            orphans = set(children_of(server)) - self._workers
+            if not orphans:
+                return
+            for pid in orphans:
+                kill_child(pid, server)
+            time.sleep(0.005)  # until they are reaped, and their children have come up
 
     async def _call(self, function: Any, *args: Any) -> Any:
         if self._closed:
@@ -208,6 +241,7 @@ class Launcher:
             return
         self._closed = True
         loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._thread, self._end_orphans)
         await loop.run_in_executor(self._thread, _stop_fork_server)
         self._thread.shutdown(wait=True)
 

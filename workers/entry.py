@@ -7,18 +7,25 @@ then the modules that could initialise CUDA.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import faulthandler
 import fcntl
 import importlib
+import logging
 import os
 import signal
 import socket
 import sys
+import traceback
+from collections.abc import Coroutine
+from typing import Any
 
 import msgspec
+from multiprocess import forkserver, resource_tracker
 
 from comfytrickle.logs import open_worker_log
 from comfytrickle.messages import Launch
+from comfytrickle.orphans import adopt_orphans
 from comfytrickle.progress import ProgressPage
 from workers.inherited import Inherited
 
@@ -36,11 +43,13 @@ def main(
     ``page``: where a stream's progress is written, if anybody wants to know.
     ``launch_json`` is an encoded :class:`comfytrickle.messages.Launch`.
     """
-    _die_with(lifeline)
-    launch = msgspec.json.decode(launch_json, type=Launch)
-    # A group of its own: the parent can end it with all it forked, and a Ctrl-C at the terminal
-    # goes to the parent alone, which then drains us.
+    # A group of its own: it can be ended with all it forked, and a Ctrl-C at the terminal goes to
+    # the parent alone, which then drains us.
     os.setsid()
+    _die_with(lifeline)
+    adopt_orphans()
+    _leave_the_fork_server()
+    launch = msgspec.json.decode(launch_json, type=Launch)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.environ.update(launch.env)
@@ -54,16 +63,46 @@ def main(
     # By name, so that importing this module does not import torch and av.
     serve = importlib.import_module("workers.session").serve
     progress = None if page is None else ProgressPage(page.descriptor)
-    sys.exit(asyncio.run(serve(sock, launch, progress)))
+    asyncio.run(_until_over(serve(sock, launch, progress)))
+
+
+async def _until_over(serving: Coroutine[Any, Any, int]) -> None:
+    """Ends the process with what ``serving`` returns.
+
+    Right here: all is said and flushed by then, while an orderly end of the loop and the
+    interpreter would wait for every thread that a node or a resolver has left, and run the ends
+    of foreign libraries, which are known to crash.
+    """
+    try:
+        code = await serving
+    except BaseException:  # noqa: BLE001 - nobody is above: it goes to the log
+        traceback.print_exc()
+        code = 1
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):  # a node may have closed them
+            stream.flush()
+    os._exit(code)
+
+
+def _leave_the_fork_server() -> None:
+    """The fork server and the resource tracker end when nobody holds these any more. That is for
+    the parent alone: what a node forks off may live longer than it should."""
+    for owner, name in (
+        (forkserver._forkserver, "_forkserver_alive_fd"),
+        (resource_tracker._resource_tracker, "_fd"),
+    ):
+        os.close(getattr(owner, name))
+        setattr(owner, name, None)
 
 
 def _die_with(lifeline: socket.socket) -> None:
-    """Have the kernel end this process when the other end of ``lifeline`` closes.
+    """Have the kernel end this process and its group when the other end of ``lifeline`` closes.
 
     The loop sees the end of the status pipe too, but not while a node holds the GIL; and the usual
     PR_SET_PDEATHSIG would watch the fork server. ``lifeline`` has to stay open.
     """
-    fcntl.fcntl(lifeline, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(lifeline, fcntl.F_SETOWN, -os.getpgrp())
     fcntl.fcntl(lifeline, _F_SETSIG, signal.SIGKILL)
     lifeline.setblocking(False)
     flags = fcntl.fcntl(lifeline, fcntl.F_GETFL)

@@ -15,8 +15,13 @@ import workers.engine.embedded
 import workers.inspector
 import workers.session
 import workers.stream  # noqa: F401  (loaded here so that no worker has to)
+from comfytrickle.orphans import adopt_orphans, end_all_with_me
 from workers.media.warm import warm_up
 
+# What workers leave behind becomes the fork server's, and does not outlive it: it ends when the
+# control plane does.
+adopt_orphans()
+end_all_with_me()
 # One thread while warming up: a thread pool of the fork server would not exist in its children.
 torch.set_num_threads(1)
 warm_up()
