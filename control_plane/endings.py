@@ -27,10 +27,9 @@ def exit_cause(ending: Ending) -> ExitCause:
         return ExitCause.STARTUP_TIMEOUT
     if ending.found_unresponsive:
         return ExitCause.UNRESPONSIVE
-    # Without an exit code, its last word has to do: it is said when all is flushed.
-    fine = ending.exit_code == 0 or (
-        ending.exit_code is None and ending.said_exiting not in (None, "failed")
-    )
+    # Its last word is said when all is flushed: what happens to the process after it (libraries
+    # crash while they are torn down, threads hang) is not the stream's end any more.
+    fine = ending.exit_code == 0 or ending.said_exiting not in (None, "failed")
     if fine and ending.said_exiting == "source_ended":
         return ExitCause.SOURCE_ENDED
     if fine and ending.asked_to_stop:

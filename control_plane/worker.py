@@ -34,6 +34,7 @@ _KEPT_FAILURES = 20
 # After the process has ended, how long its last messages may take to be read from the pipe. They
 # are in the kernel already; a child that it forked may hold the other end open for ever.
 _LAST_WORDS_S = 0.5
+_FLOOD = 1000  # messages within a second; a busy inspector or a failing encoder sends 60
 _STACKS_S = 0.3  # for faulthandler to write the stacks of all threads
 
 
@@ -47,6 +48,24 @@ class Budgets:
     drain: float = 5.0  # Drain -> exit
     terminate: float = 2.0  # SIGTERM -> exit
     kill: float = 5.0  # SIGKILL -> joined
+    exit: float = 3.0  # Exiting, or the end of its pipe -> exit
+
+
+class _Flood:
+    """A worker that talks without an end would keep the loop that all streams share busy."""
+
+    def __init__(self) -> None:
+        self._since = 0.0
+        self._count = 0
+
+    def check(self) -> None:
+        """One more message came. Raises ProtocolError for too many."""
+        now = time.monotonic()
+        if now - self._since > 1.0:
+            self._since, self._count = now, 0
+        self._count += 1
+        if self._count > _FLOOD:
+            raise ProtocolError(f"status pipe: more than {_FLOOD} messages within a second")
 
 
 class Worker:
@@ -93,6 +112,7 @@ class Worker:
         self._calls: dict[tuple[str, int], asyncio.Future[Any]] = {}
         self._call_ids = itertools.count(1)
         self._said_exiting: str | None = None
+        self._overdue: asyncio.TimerHandle | None = None
         self._startup_timed_out = False
         self._found_unresponsive = False
         self._asked_to_stop = False
@@ -178,6 +198,9 @@ class Worker:
         if not await self._first_of(self._ready, self._budgets.ready):
             if not self._exited.is_set():
                 self._startup_timed_out = True
+                self._fail(m.Failed("hung", f"it loads for {self._budgets.ready:g} s and longer",
+                                    retryable=False))  # fmt: skip
+                await self._write_stacks()
                 await self.stop()
             raise WorkerError(self._why("did not become ready"))
 
@@ -231,10 +254,15 @@ class Worker:
             return
         self._found_unresponsive = True
         self._fail(m.Failed("hung", why, retryable=False))
-        self._process.signal(entry.STACKS_SIGNAL)
-        await self._wait(self._exited, _STACKS_S)  # for the log; it is not expected to end
+        await self._write_stacks()
         self._process.kill_group()
         await self._wait(self._exited, self._budgets.kill)
+
+    async def _write_stacks(self) -> None:
+        """Of all its threads, to its log; a worker that does not react writes them too."""
+        if self._process is not None:
+            self._process.signal(entry.STACKS_SIGNAL)
+            await self._wait(self._exited, _STACKS_S)  # for the log; it is not expected to end
 
     # --- questions ----------------------------------------------------------------------------
 
@@ -281,8 +309,11 @@ class Worker:
 
     async def _read(self, pipe: Pipe[m.ToParent]) -> None:
         try:
+            flood = _Flood()
             while (message := await pipe.receive()) is not None:
+                flood.check()
                 self._take(message)
+            self._expect_end()
         except ProtocolError as error:
             log.error("worker %s: %s; it is ended", self.name, error)
             self._fail(m.Failed("internal", str(error), retryable=False))
@@ -308,12 +339,25 @@ class Worker:
             case m.Exiting(reason=reason):
                 self._said_exiting = reason
                 self._to_state(State.DRAINING)
+                self._expect_end()
             case m.ParamsApplied(revision=revision) | m.ParamsRejected(revision=revision):
                 self._answer(("params", revision), message)
             case m.Inspected(call_id=call_id) | m.Described(call_id=call_id):
                 self._answer(("call", call_id), message)
         if self._on_message is not None:
             self._on_message(message)
+
+    def _expect_end(self) -> None:
+        """It said its last word, or closed the pipe: nothing more can come of it."""
+        if self._overdue is None and not self._exited.is_set():
+            loop = asyncio.get_running_loop()
+            self._overdue = loop.call_later(self._budgets.exit, self._end_overdue)
+
+    def _end_overdue(self) -> None:
+        log.warning("worker %s (pid %s) has closed and does not end: SIGKILL", self.name, self.pid)
+        if self._said_exiting is None:
+            self._fail(m.Failed("internal", "it closed its status pipe", retryable=False))
+        self.kill()
 
     def _answer(self, key: tuple[str, int], message: m.ToParent) -> None:
         future = self._calls.get(key)
@@ -337,6 +381,10 @@ class Worker:
             self._reading.cancel()
         process.close()
         self._finish(code)
+        try:
+            await self._launcher.bury(process.pid)
+        except WorkerError as error:
+            log.warning("worker %s: %s", self.name, error)
 
     def _finish(self, code: int | None) -> None:
         if self._exited.is_set():
@@ -358,6 +406,8 @@ class Worker:
         )
         self.ended_at = time.time()
         self._to_state(State.EXITED)
+        if self._overdue is not None:
+            self._overdue.cancel()
         if self._pipe is not None:
             self._pipe.close()
         self._exited.set()

@@ -29,6 +29,11 @@ from control_plane.endings import Ending, exit_cause, signal_name
         (Ending(None, True, None, asked_to_stop=True, we_signalled=True), ExitCause.KILLED_BY_US),
         (Ending(None, True, "requested", asked_to_stop=True), ExitCause.REQUESTED),
         (Ending(None, True, "failed"), ExitCause.NONZERO),
+        # All was flushed; the process itself came to no good end.
+        (Ending(-11, True, "source_ended"), ExitCause.SOURCE_ENDED),
+        (Ending(-9, True, "source_ended", we_signalled=True), ExitCause.SOURCE_ENDED),
+        (Ending(-9, True, "requested", asked_to_stop=True, we_signalled=True), ExitCause.REQUESTED),
+        (Ending(-9, True, "failed", we_signalled=True), ExitCause.KILLED_BY_US),
     ],
 )  # fmt: skip
 def test_exit_cause(ending: Ending, cause: ExitCause) -> None:
