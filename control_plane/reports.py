@@ -187,7 +187,8 @@ def last_error(facts: StreamFacts) -> dict[str, Any] | None:
         when, failed = newest
     elif died:
         message = _how_it_ended(facts)
-        if newest is not None:  # it had survived that one, yet it may be a hint
+        # It had survived that one, yet it may be a hint; another worker's end is none.
+        if newest is not None and newest[1].kind != "worker":
             message += f"; its last report was: {newest[1].message}"
         when = facts.ended_at if facts.ended_at is not None else facts.now
         failed = Failed("worker", message)

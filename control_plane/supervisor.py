@@ -26,6 +26,7 @@ from control_plane.worker import Worker
 log = logging.getLogger(__name__)
 
 _LOOK_EVERY_S = 0.5
+_LATE_S = 0.5  # then it was us who did not listen
 
 MakeWorker = Callable[[StreamConfig], Worker]
 ReadLog = Callable[[Worker], Awaitable[str | None]]
@@ -59,6 +60,7 @@ class Supervisor:
         self._on_death = on_death
         self._before_next = before_next
         self._progress: Progress | None = None
+        self._fruitless = 0  # workers in a row that died on what they read before any frame was out
 
     async def start(self) -> None:
         """The first worker. Raises WorkerError; then no process is left."""
@@ -100,7 +102,12 @@ class Supervisor:
         exited = asyncio.ensure_future(worker.wait_exited())
         try:
             while not exited.done():
+                begun = time.monotonic()
                 await asyncio.wait({exited}, timeout=_LOOK_EVERY_S)
+                late = time.monotonic() - begun - _LOOK_EVERY_S
+                if late > _LATE_S:
+                    log.warning("this loop stood still for %.1f s", late)
+                    watchdog.excuse(late)
                 if worker.status is not None:
                     watchdog.heard(worker.status, worker.status_at or 0.0)
                 verdict = None if exited.done() else watchdog.verdict(time.monotonic())
@@ -127,7 +134,10 @@ class Supervisor:
         if is_last or self._stream.stop_asked:
             return False
         self._stream.retire(worker, death)
-        self._progress = worker.progress or self._progress
+        if worker.progress is not None:
+            self._progress, self._fruitless = worker.progress, 0
+        elif worker.ready_at is not None:
+            self._fruitless += 1
         if decision.pause_s:
             log.warning("stream %s: next worker in %.1f s", self._stream.id, decision.pause_s)
             return not await self._stopped_within(decision.pause_s)
@@ -149,8 +159,15 @@ class Supervisor:
             signal=worker.exit_signal,
             exit_code=worker.exit_code,
             message=worker.failures[-1][1].message if worker.failures else None,
-            log_tail=await self._read_log(worker),
+            log_tail=await self._last_words(worker),
         )
+
+    async def _last_words(self, worker: Worker) -> str | None:
+        try:
+            return await self._read_log(worker)
+        except OSError as error:  # a full disk must not be the end of the stream
+            log.error("stream %s: the log of the dead worker: %s", self._stream.id, error)
+            return None
 
     def _resumed(self) -> StreamConfig:
         """The last accepted params, from where the workers before came to."""
@@ -158,7 +175,8 @@ class Supervisor:
         resume_at = None
         if progress is not None and progress.segment >= 0:
             resume_at = ResumePoint(
-                segment=progress.segment,
+                # What killed two workers in the same place may be the pictures: leave them out.
+                segment=progress.segment + self._fruitless,
                 source_pts=progress.source_pts,
                 pts=progress.pts,
                 audio_pts=progress.audio_pts,

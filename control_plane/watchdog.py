@@ -38,6 +38,10 @@ class Watchdog:
         if status.seq != self._seq:
             self._seq, self._heard_at, self._status = status.seq, now, status
 
+    def excuse(self, seconds: float) -> None:
+        """For so long nobody could listen: the control plane itself was stopped or starved."""
+        self._heard_at += seconds
+
     def verdict(self, now: float) -> str | None:
         """Why it has to be ended, in words; None while all is well."""
         silent = now - self._heard_at

@@ -235,8 +235,11 @@ class Worker:
             await self._wait(self._exited, self._budgets.terminate)
         if not self._exited.is_set():
             log.warning("worker %s (pid %s) does not end: SIGKILL", self.name, self.pid)
-            self._process.kill_group()
-            await self._wait(self._exited, self._budgets.kill)
+            await self._kill_and_wait(self._process)
+
+    async def _kill_and_wait(self, process: ChildProcess) -> None:
+        process.kill_group()
+        await self._wait(self._exited, self._budgets.kill)
         if not self._exited.is_set():
             # Only a process in an uninterruptible system call (a driver) gets here.
             log.error("worker %s (pid %s) survived SIGKILL", self.name, self.pid)
@@ -255,8 +258,7 @@ class Worker:
         self._found_unresponsive = True
         self._fail(m.Failed("hung", why, retryable=False))
         await self._write_stacks()
-        self._process.kill_group()
-        await self._wait(self._exited, self._budgets.kill)
+        await self._kill_and_wait(self._process)
 
     async def _write_stacks(self) -> None:
         """Of all its threads, to its log; a worker that does not react writes them too."""

@@ -15,9 +15,10 @@ class SourceMissing(ComfytrickleError):
     """Waited for as long as the configuration allows."""
 
 
-async def pump(subscriber: Subscriber, inbox: Inbox[Item], stats: Stats) -> None:
+async def pump(subscriber: Subscriber, inbox: Inbox[Item], stats: Stats, *, was_seen: bool) -> None:
     """Read the channel to its end. Cancelling it ends the stream as the source's end would.
 
+    ``was_seen``: a former worker of the stream has read it; if it is not there, it has ended.
     Raises SourceMissing, and what the subscriber raises (TrickleError: the server refuses).
     """
     cut = True
@@ -29,7 +30,7 @@ async def pump(subscriber: Subscriber, inbox: Inbox[Item], stats: Stats) -> None
                 await inbox.put(Chunk(data, time.monotonic()), len(data))
             await inbox.put(SegmentEnd())
         cut = False
-        if subscriber.end_reason == "never_appeared":
+        if subscriber.end_reason == "never_appeared" and not was_seen:
             raise SourceMissing("the source channel never appeared")
     finally:
         await subscriber.aclose()

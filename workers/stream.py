@@ -47,6 +47,9 @@ _OUTBOX_BYTES = 8 << 20  # of transport stream waiting for the publisher
 _ENCODE_AHEAD = 2  # frames between engine and encoder
 
 _IDLE_DRAIN_S = 5.0
+# A source that a former worker has read and that is not there has ended, or its server is just
+# being restarted.
+_GONE_S = 10.0
 _FLUSH_S = 3.0  # for what is in flight when the source has failed
 
 # Exit codes beside 0: what the parent shows is the Failed message, not these.
@@ -126,7 +129,7 @@ class StreamSession:
                 session,
                 config.subscribe_url,
                 start=SEQ_CURRENT if resume is None else resume.segment,
-                appear_timeout_s=config.appear_timeout_s,
+                appear_timeout_s=config.appear_timeout_s if resume is None else _GONE_S,
             )
             account = sink.Account(self._stats, self._page)
             self._sink: sink.Sink = (
@@ -193,7 +196,12 @@ class StreamSession:
 
     async def _read_source(self) -> None:
         try:
-            await source.pump(self._subscriber, self._inbox, self._stats)
+            await source.pump(
+                self._subscriber,
+                self._inbox,
+                self._stats,
+                was_seen=self._config.resume_at is not None,
+            )
         except (ComfytrickleError, aiohttp.ClientError, OSError) as error:
             self._fail(m.Failed("source", str(error), retryable=False))
 

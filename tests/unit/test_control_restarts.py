@@ -65,6 +65,30 @@ async def test_a_dead_worker_is_replaced_with_the_last_params_from_where_it_was(
     assert frames == {"in": 59, "out": 50, "dropped": {"latest": 8, "error": 1}}
 
 
+async def test_pictures_that_kill_one_worker_after_the_other_are_left_out(bench: Bench) -> None:
+    stream, _ = await bench.streams.start(config())
+    bench.workers[0].progress = Progress(7, source_pts=90, pts=190, audio_pts=80, frames_out=41)
+    for n in range(2):
+        await until(lambda n=n: len(bench.workers) == n + 1 and stream.serving.is_set())
+        bench.workers[n].die(ExitCause.SIGNALLED, -11, "SIGSEGV")
+    await until(lambda: len(bench.workers) == 3)
+    points = [worker.configure.config.resume_at for worker in bench.workers[1:]]
+    assert points == [m.ResumePoint(7, 90, 190, 80), m.ResumePoint(8, 90, 190, 80)]
+
+
+async def test_a_log_that_cannot_be_read_is_not_the_streams_end(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> str:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr("control_plane.logfiles.keep_last_words", full)
+    stream, _ = await bench.streams.start(config())
+    bench.workers[0].die(ExitCause.NONZERO, 3)
+    await until(lambda: len(bench.workers) == 2 and stream.serving.is_set())
+    assert stream.deaths[0].log_tail is None and stream.deaths[0].exit_code == 3
+
+
 async def test_before_its_first_frame_there_is_nothing_to_resume(bench: Bench) -> None:
     await bench.streams.start(config())
     bench.workers[0].die(ExitCause.NONZERO, 3)

@@ -34,6 +34,16 @@ def test_a_worker_that_never_said_anything() -> None:
     assert dog.verdict(15.1) is not None
 
 
+def test_silence_while_nobody_listened_does_not_count() -> None:
+    dog = Watchdog(DEADLINES, 0.0)
+    dog.heard(status(1, busy_s=8.0), 2.0)
+    dog.excuse(60.0)
+    assert dog.verdict(63.0) is None
+    assert dog.verdict(64.1) == "the engine thread has been at one frame for 10.1 s"
+    dog.heard(status(2), 64.5)
+    assert dog.verdict(69.6) == "no status for 5.1 s"
+
+
 def test_a_repeated_status_is_not_a_sign_of_life() -> None:
     dog = Watchdog(DEADLINES, 0.0)
     for now in (1.0, 3.0, 5.0):
