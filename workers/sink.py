@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import NamedTuple, Protocol
 
 import aiohttp
 
+from comfytrickle.errors import TrickleError
 from comfytrickle.messages import StreamConfig
 from comfytrickle.progress import Progress, ProgressPage
 from comfytrickle.trickle.publisher import Publisher
 from workers.items import Packet, SentFrame
 from workers.queues import Outbox
 from workers.stats import Drops, Stats
+
+_LINGER_S = 0.5
 
 
 class Sent(NamedTuple):
@@ -107,6 +111,14 @@ class ChannelSink:
         await self._publisher.write(data, sent)
 
     async def close(self) -> None:
+        """The last segment is ended at once; the channel a moment later, because a reader that is
+        not at the last segment yet finds nothing once the channel is deleted."""
+        try:
+            await self._publisher.end()
+        except TrickleError:
+            pass  # the channel is gone already, and its readers with it
+        else:
+            await asyncio.sleep(_LINGER_S)
         await self._publisher.close()
 
     def counters(self) -> dict[str, int]:
