@@ -49,9 +49,6 @@ LOOK_S = 0.2  # between two looks at the status
 # Health may say ok for so long after the last frame: 3 s until a source counts as silent, 5 s until
 # an output counts as late, a status that is sent twice a second, and a busy machine.
 OK_LINGERS_S = 7.0
-# Segments that a source without a clock may be ahead of the sink. The window is 5: while k + 1 is
-# written and k + 2 is preconnected, k - 2 can still be read to its end.
-AHEAD = 2
 
 PACKET = 188
 Frame = tuple[int, int]  # counter, pts (33 bits)
@@ -214,7 +211,7 @@ class Way:
         self.sink = sink
         self.looks: list[Look] = []
         self._session = session
-        self._marks: list[int] = []  # frames due when each segment fed so far is through
+        self._due = 0  # frames that are to come of what was fed so far
         self._watching = asyncio.create_task(self._watch())
 
     # --- status ---
@@ -257,17 +254,16 @@ class Way:
     async def segment(self, data: bytes, frames: int, seed: int = 0) -> None:
         """One more segment, in pieces of odd sizes; ``frames`` of it are expected to come out.
 
-        Waits while the sink is too far behind for the channel's window. Only when something of
-        the first one has come out do others follow: a reader begins at the current segment.
+        Waits until something of it has come out. Without a clock there is no other measure: a
+        reader that begins does so at the current segment, one that falls behind loses segments,
+        and of two segments in a hurry the later one may come to the server first.
         """
         await self.source.begin()
         for piece in chunked(data, seed, 5000):
             await self.source.write(piece)
-        if not self._marks:
-            await self.came(1)
-        self._marks.append((self._marks[-1] if self._marks else 0) + frames)
-        if len(self._marks) > AHEAD:
-            await self.came(self._marks[-1 - AHEAD])
+        if frames:
+            await self.came(self._due + 1)
+        self._due += frames
 
     async def live(
         self,

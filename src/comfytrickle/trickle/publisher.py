@@ -21,6 +21,10 @@ from comfytrickle.trickle.dropped import DroppedSegments
 from comfytrickle.trickle.goodbye import end_channel, end_post
 from comfytrickle.trickle.protocol import MIME_MPEGTS
 
+# After a long outage in which nothing was written, the server may just be back: once in an outage
+# the segment that it found open gets the time of one more try (backoff and a probe).
+_GRACE_S = 1.0
+
 
 @dataclass
 class PublisherCounters:
@@ -101,6 +105,7 @@ class Publisher:
         self._change = Change()
         self._confirmed = False  # the server has known the channel
         self._troubled = False  # a connection broke, and nothing was confirmed since
+        self._gave_grace = False  # for the outage at hand
         self._error: BaseException | None = None
         self._problem = ""  # of the last try that broke, in words
         self._started = False
@@ -292,6 +297,8 @@ class Publisher:
             oldest = self._unanswered[0]
             since = start if oldest.failing_since is None else min(start, oldest.failing_since)
             limit = since + self._retry_window_s if deadline is None else deadline
+            if deadline is None and not self._gave_grace:
+                limit = max(limit, start + _GRACE_S)
             if self._loop.time() < limit:
                 await self._change.wait(limit)
             else:
@@ -300,6 +307,7 @@ class Publisher:
 
     def _drop(self, delivery: Delivery) -> None:
         """Give a segment up. Its readers are told when the server can be reached again."""
+        self._gave_grace = True
         delivery.task.cancel()
         self._lost(delivery.out.take_marks())
         self.counters.segments_dropped += 1
@@ -341,7 +349,7 @@ class Publisher:
         if error is not None:
             self._lost(delivery.out.take_marks())
         if error is None:
-            self._troubled = False
+            self._troubled = self._gave_grace = False
             self._confirmed = True
             self.counters.segments += delivery.out.size > 0
         elif self._error is None and not self._closing:
