@@ -378,13 +378,17 @@ class Worker:
     async def _watch(self, process: ChildProcess) -> None:
         code = await process.wait()
         process.kill_group()  # what it forked has no owner any more
+        burying = asyncio.create_task(self._bury(process.pid))
         if self._reading is not None:
             await asyncio.wait([self._reading], timeout=_LAST_WORDS_S)
             self._reading.cancel()
         process.close()
         self._finish(code)
+        await burying
+
+    async def _bury(self, pid: int) -> None:
         try:
-            await self._launcher.bury(process.pid)
+            await self._launcher.bury(pid)
         except WorkerError as error:
             log.warning("worker %s: %s", self.name, error)
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from workers.media.frames import Colour, Frame
+from workers.media.pacing import MAX_FRAMES
 from workers.media.slot import Slot
 
 SD = Colour(matrix=6, full_range=False)
@@ -101,6 +102,42 @@ def test_never_blocks_the_producer_until_there_is_room() -> None:
     finish(thread)
     assert got == list(range(100))
     assert slot.dropped() == {"latest": 0, "framerate": 0}
+
+
+def test_a_consumer_that_keeps_up_gets_a_burst_that_is_longer_than_the_slot() -> None:
+    """As after a restart, when seconds of pictures are there at once."""
+    slot = Slot()
+    got: list[int] = []
+
+    def consume() -> None:
+        while (one := slot.take()) is not None:
+            got.append(one.pts // 3000)
+            time.sleep(0.001)
+
+    for number in range(20):
+        slot.put(frame(number))
+    thread = in_thread(consume)
+    deadline = time.monotonic() + DEADLINE
+    while len(got) < 10:
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+    for number in range(20, 400):
+        slot.put(frame(number))
+    slot.close()
+    finish(thread)
+    assert got == list(range(400)) and slot.dropped()["latest"] == 0
+
+
+def test_a_consumer_that_is_stuck_holds_nobody_up() -> None:
+    slot = Slot()
+    for number in range(10):
+        slot.put(frame(number))
+        slot.take()
+    begun = time.monotonic()
+    for number in range(10, 510):
+        assert slot.put(frame(number))
+    assert time.monotonic() - begun < 5.0  # 500 x _ROOM_S would be minutes
+    assert slot.dropped()["latest"] == 500 - MAX_FRAMES
 
 
 def test_close_frees_a_blocked_producer() -> None:

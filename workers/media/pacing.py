@@ -85,6 +85,11 @@ class Pacing:
             return True
         return self.skipping
 
+    def will_clear(self, waiting: int) -> bool:
+        """Whether the consumer is known to be through with ``waiting`` frames soon."""
+        known = self.service_s > 0 and self.interval_s > 0
+        return known and not self.skipping and self._time_to_clear(waiting) <= _PATIENCE_S
+
     def worth_waiting_s(self, now: float) -> float:
         """Seconds until a newer frame is due, if waiting for it pays; else 0.
 
@@ -159,6 +164,11 @@ class Backlog:
         return bool(self._frames) and (
             len(self._frames) >= self._max_frames or self._bytes >= self._max_bytes
         )
+
+    @property
+    def will_clear(self) -> bool:
+        """Full or not, there is room soon without dropping anything."""
+        return self.pacing.will_clear(len(self._frames))
 
     def put(self, frame: Frame, now: float) -> bool:
         """Take ``frame`` in, dropping the oldest for it if need be. False: over the frame rate.

@@ -9,13 +9,15 @@ from workers.media.frames import Frame
 from workers.media.pacing import DROP_LATEST, Backlog
 
 _LATE_S = 0.002  # a frame that was waited for may be so late
+_ROOM_S = 0.25  # a consumer that keeps up is waited for so long, from when it took its last frame
 
 
 class Slot:
     """One producer, one consumer; bounded; what is dropped is counted by cause.
 
-    ``drop="latest"``: put never blocks, and the policy of :mod:`workers.media.pacing` decides what
-    the consumer gets. ``drop="never"``: put blocks while it is full.
+    ``drop="latest"``: the policy of :mod:`workers.media.pacing` decides what the consumer gets; put
+    blocks for a moment only when the slot is full and the consumer about to clear it: after a
+    restart more comes at once than it holds. ``drop="never"``: put blocks while it is full.
     The time between two calls of take is what the consumer needs for a frame.
     """
 
@@ -36,15 +38,21 @@ class Slot:
         """Hand ``frame`` over. False: it was not taken, because the slot is closed, or stayed full
         for ``timeout`` seconds (None waits for ever)."""
         with self._lock:
-            if self._backlog.never and self._backlog.full:
-                self._emptied.wait_for(lambda: self._closed or not self._backlog.full, timeout)
-                if self._backlog.full:
+            if self._backlog.full:
+                patience = timeout if self._backlog.never else self._patience_s()
+                self._emptied.wait_for(lambda: self._closed or not self._backlog.full, patience)
+                if self._backlog.full and self._backlog.never:
                     return False
             if self._closed:
                 return False
             if self._backlog.put(frame, time.monotonic()):
                 self._filled.notify()
             return True
+
+    def _patience_s(self) -> float:
+        if self._given_at is None or not self._backlog.will_clear:
+            return 0.0
+        return max(0.0, self._given_at + _ROOM_S - time.monotonic())
 
     def take(self) -> Frame | None:
         """Wait for the next frame. None: poked, or closed and empty."""
