@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import secrets
 import time
 from collections import Counter
@@ -41,7 +42,8 @@ def carriers(mark: str) -> dict[int, str]:
         try:
             environment = Path(f"/proc/{process.pid}/environ").read_bytes()
             if wanted in environment.split(b"\0"):
-                found[process.pid] = " ".join(process.cmdline())[:100]
+                # without numbers (descriptors): two fork servers are alike
+                found[process.pid] = re.sub(r"\d+", "N", " ".join(process.cmdline()))[:100]
         except (OSError, psutil.Error):
             pass  # another user's, or gone just now
     return found

@@ -24,7 +24,7 @@ from tests.support import misbehaving
 from tests.support.lane import SPEC, Lane, Report
 from tests.support.live import Api
 
-DEADLINES = {"stuck": 2.0, "silent": 3.0, "first-frame": 3.0, "load": 5.0}
+DEADLINES = {"stuck": 2.0, "silent": 3.0, "first-frame": 3.0, "load": 3.0}
 FLAGS = (
     *("--nodes", str(Path(misbehaving.__file__).parent)),
     *(word for name, s in DEADLINES.items() for word in (f"--{name}-timeout-s", str(s))),

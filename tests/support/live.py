@@ -169,6 +169,15 @@ class Api:
     async def wait(self, stream_id: str, wanted: Any, timeout: float = 30.0) -> dict[str, Any]:
         return await asyncio.to_thread(self.pool.wait_status, stream_id, wanted, timeout)
 
+    async def fill_threads(self) -> None:
+        """Have the control plane make the threads for blocking calls that it may ever have (Python
+        starts them as they are needed, and keeps them), so that it holds no more later."""
+        started = await self.start("threads", "http://127.0.0.1:9/none", "http://127.0.0.1:9/nil")
+        path = f"/stream/{started['request_id']}/logs?tail=10000"
+        for _ in range(4):
+            await asyncio.gather(*(self.get(path) for _ in range(32)))
+        await self.post("/stream/stop", {"stream_id": "threads"})
+
     async def clear(self) -> None:
         """Stop every stream that a test has left."""
         streams = (await self.get("/streams"))[1]["streams"]

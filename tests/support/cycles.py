@@ -1,0 +1,51 @@
+"""Streams that come and go, some of them with a crash: what a control plane holds afterwards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psutil
+
+from comfytrickle.testsrc.encoder import EncoderSpec
+from tests.support.faults import FAULTS
+from tests.support.lane import Lane
+from tests.support.live import Api
+
+SPEC = EncoderSpec(width=128, height=96, gop=10)
+
+
+class Cycles:
+    """All streams read one source, and write channels that nobody reads."""
+
+    def __init__(self, api: Api, lane: Lane, folder: Path) -> None:
+        self._api = api
+        self._lane = lane
+        self._folder = folder
+        self._done = 0
+        self.crashed = 0
+
+    async def do(self, count: int, every: int) -> None:
+        """Start and stop ``count`` streams; the last of each ``every`` loses a worker between."""
+        self.crashed = 0
+        for number in range(count):
+            await self._one(crash=number % every == every - 1)
+
+    async def _one(self, crash: bool) -> None:
+        self._done += 1
+        name = f"cycle-{self._done}"
+        trigger = self._folder / f"{name}.trigger"
+        workflow = FAULTS["segfault"].workflow(trigger, self._folder / f"{name}.stamp")
+        sink = self._lane.sink_url + str(self._done)
+        await self._api.start(name, self._lane.source_url, sink, prompt=workflow)
+        await self._api.wait(name, lambda s: s["frame_count"])
+        if crash:
+            trigger.touch()
+            status = await self._api.wait(name, lambda s: s["restarts"] and s["fps"]["out"])
+            assert status["deaths"][-1]["signal"] == "SIGSEGV"
+            self.crashed += 1
+        status, answer = await self._api.post("/stream/stop", {"stream_id": name})
+        assert status == 200, answer
+
+    def rss(self) -> int:
+        """Of the control plane, bytes."""
+        return int(psutil.Process(self._api.pool.process.pid).memory_info().rss)
