@@ -80,7 +80,8 @@ class Inventory:
 
     def find(self, need: int = 0) -> Device | NoRoom:
         """Where a stream with this need would go now."""
-        if self.devices and self.free <= 0 and self._max_streams is not None:
+        closed = any(condition.unhealthy for condition in self._conditions.values())
+        if self.devices and self.free <= 0 and not closed:  # most refusals; and --max-streams
             return NoRoom(f"full: all {self.total} slots are taken")
         return place(self._loads(), need)
 

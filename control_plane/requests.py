@@ -51,6 +51,7 @@ class StartRequest(msgspec.Struct, frozen=True):
 
     stream_id: str | None
     workflow: dict[str, Any]
+    digest: str  # of the workflow
     converted: list[str]  # in words, what was converted in it
     urls: dict[str, str | None]
     width: int | None
@@ -118,6 +119,7 @@ def read_start(body: Mapping[str, Any], header_id: str | None = None) -> StartRe
     return StartRequest(
         stream_id=stream_id,
         workflow=workflow.to_api(),
+        digest=workflow.digest,
         converted=list(workflow.converted),
         urls=urls,
         width=width,

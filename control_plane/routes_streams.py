@@ -30,7 +30,7 @@ async def start(request: web.Request) -> web.Response:
     if asked.ignored:
         log.info("stream %s: ignored in its start: %s", stream_id, ", ".join(asked.ignored))
     config = asked.config(stream_id, service.engine, service.settings.verify_tls)
-    stream, is_new = await service.streams.start(config)
+    stream, is_new = await service.streams.start(config, asked.digest)
     return json_answer(
         {
             "status": "success",

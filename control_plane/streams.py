@@ -10,7 +10,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from typing import Any
 
 import msgspec
 
@@ -34,6 +33,7 @@ from comfytrickle.workflow import parse_prompt
 from control_plane import logfiles
 from control_plane.admission import Admission
 from control_plane.inspector import Inspector
+from control_plane.log_pruner import LogPruner
 from control_plane.needs import Workload
 from control_plane.policy import GOOD_ENDS, RestartLimits, RestartPolicy
 from control_plane.quarantine import Death, Quarantine
@@ -74,6 +74,7 @@ class Streams:
         self._inspector = inspector
         self._admission = admission
         self._logs = logs
+        self._pruner = LogPruner(logs)
         self._limits = limits or RestartLimits()
         self._deadlines = deadlines or Deadlines()
         self.quarantine = Quarantine()
@@ -84,13 +85,15 @@ class Streams:
 
     # --- starting -----------------------------------------------------------------------------
 
-    async def start(self, config: StreamConfig) -> tuple[Stream, bool]:
+    async def start(self, config: StreamConfig, digest: str | None = None) -> tuple[Stream, bool]:
         """A running stream for ``config``; False: it ran already (an identical repeat).
+        ``digest``: of its workflow, if that is known.
 
         Raises InvalidWorkflow, Conflict, Unavailable, WorkerError. Then no worker and no slot
         are left behind.
         """
-        digest = self._refuse_quarantined(config.workflow)
+        digest = digest or parse_prompt(config.workflow).digest
+        self._refuse_quarantined(digest)
         await self._wait_for_ending(config.stream_id)
         if self.draining:
             raise Unavailable(_DRAINING, retry_after=30.0)
@@ -129,7 +132,7 @@ class Streams:
             if self.draining:
                 raise Unavailable(_DRAINING, retry_after=30.0)
             stream.device = await self._admission.admit(stream.id, load)
-            await self._prune_logs()
+            self._pruner.soon(self.registry.ids)
             engine = msgspec.structs.replace(
                 stream.config.engine, device=stream.device.torch_device
             )
@@ -215,13 +218,10 @@ class Streams:
             if self.quarantine.gave_out(workflow.digest, time.time()):
                 log.error("workflow %s is quarantined", workflow.digest[:12])
 
-    def _refuse_quarantined(self, workflow: dict[str, Any]) -> str:
-        """Its digest, when it is not."""
-        digest = parse_prompt(workflow).digest
+    def _refuse_quarantined(self, digest: str) -> None:
         story = self.quarantine.held(digest)
         if story is not None:
             raise Quarantined(f"this workflow is quarantined: {story.words()}", story.report())
-        return digest
 
     async def _finish(self, stream: Stream) -> None:
         """Give back what it held; keep it readable when it ever had a worker."""
@@ -256,7 +256,7 @@ class Streams:
         if not change.changes_frames:
             return stream.config.revision
         if change.workflow is not None:
-            self._refuse_quarantined(change.workflow)
+            self._refuse_quarantined(parse_prompt(change.workflow).digest)
             await self._inspector.require(change.workflow)
         async with stream.update_lock:  # revisions take effect in their order
             worker = await self._ready_worker(stream)
@@ -317,13 +317,7 @@ class Streams:
         for result in results:
             if isinstance(result, BaseException):
                 log.error("while draining", exc_info=result)
-
-    async def _prune_logs(self) -> None:
-        in_use = self.registry.ids()
-        try:
-            await asyncio.to_thread(self._logs.prune, in_use)
-        except OSError as error:
-            log.warning("cannot remove old logs: %s", error)
+        await self._pruner.close()
 
 
 def _seen(task: asyncio.Task[None]) -> None:

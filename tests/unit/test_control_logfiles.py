@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import asyncio
 import os
+import time
 from pathlib import Path
 
 import pytest
 
 from control_plane import logfiles
+from control_plane.log_pruner import LogPruner
 from control_plane.logfiles import Follower, LogDir, last_words, tail, tail_and_end
 
 
@@ -93,3 +96,25 @@ def test_no_id_leads_out_of_the_folder(tmp_path: Path) -> None:
     logs = LogDir(tmp_path, keep=2)
     for stream_id in ("../../etc/passwd", "a/b", "..", "\0"):
         assert logs.stream(stream_id).parent == tmp_path / "streams"
+
+
+async def test_many_starts_make_one_pass_later(tmp_path: Path) -> None:
+    logs = LogDir(tmp_path, keep=1)
+    logs.create()
+    for number, name in enumerate(("a", "b", "c", "live")):
+        logs.stream(name).write_text(name)
+        os.utime(logs.stream(name), (number, number))
+    pruner = LogPruner(logs)
+    asked = []
+    for _ in range(20):
+        pruner.soon(lambda: asked.append(1) or ["live"])
+    assert logs.stream("a").exists()  # nobody waited for it
+    deadline = time.monotonic() + 10
+    while logs.stream("a").exists() or logs.stream("b").exists():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.01)
+    assert (logs.stream("c").exists(), logs.stream("live").exists()) == (True, True)
+    assert len(asked) == 1
+    pruner.soon(list)
+    await pruner.close()
+    await pruner.close()
