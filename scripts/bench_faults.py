@@ -8,19 +8,12 @@ lost no frame in any row, and nothing was left behind. --cycles does N starts an
 every tenth with a crash, and shows what the control plane holds before and after.
 """
 
-import os
 import sys
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-VENV = ROOT / ".venv"
+from benchmarks.own_python import enter
 
 if __name__ == "__main__":
-    # The project's own environment, as the other scripts use it.
-    if VENV.exists() and Path(sys.prefix) != VENV:
-        python = str(VENV / "bin" / "python")
-        os.execv(python, [python, __file__, *sys.argv[1:]])
-    sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "src"), str(ROOT)]
+    enter(__file__)
     from benchmarks.faults import main
 
     sys.exit(main())

@@ -1,0 +1,17 @@
+"""The scripts' way into the project's own environment, before anything else is imported."""
+
+import os
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+VENV = ROOT / ".venv"
+
+
+def enter(script: str) -> None:
+    """Run ``script`` by .venv's Python, as the other scripts do; from then on the project's
+    packages can be imported, installed or not."""
+    if VENV.exists() and Path(sys.prefix) != VENV:
+        python = str(VENV / "bin" / "python")
+        os.execv(python, [python, script, *sys.argv[1:]])
+    sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "src"), str(ROOT)]
