@@ -15,6 +15,7 @@ from typing import Any
 
 from comfytrickle.messages import Failed, ParamsApplied, ParamsRejected, StreamConfig, UpdateParams
 from comfytrickle.workflow import parse_prompt
+from workers.device import DeviceFailed, device_problem
 from workers.engine.bridge import FrameBridge
 from workers.engine.factory import build_engine
 from workers.engine.protocol import Engine, LoadedWorkflow, NodeFailed
@@ -119,12 +120,23 @@ class EngineStage(Stage):
             self._stats.node_errors += 1
             self._drops.add("error")
             self._report(error)
+            self._check_device(error)
             return
+        except RuntimeError as error:  # kernels run later than they are called: seen in a copy
+            self._check_device(error)
+            raise
         finally:
             self.busy_since = None
         done = time.monotonic()
         self._stats.engine.add(done - begun)
         self._output.put(replace(frame, rgb=rgb, owner=owner, engine_done=done))
+
+    def _check_device(self, error: Exception) -> None:
+        """Raises DeviceFailed when no later frame can fare better."""
+        assert self._engine is not None
+        problem = device_problem(self._engine.device)
+        if problem is not None:
+            raise DeviceFailed(f"{problem}; met in: {error}") from None
 
     def _changed(self, change: Change) -> None:
         """From the loader's thread: what was asked for can be applied."""

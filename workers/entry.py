@@ -28,6 +28,7 @@ from comfytrickle.messages import Launch
 from comfytrickle.orphans import adopt_orphans
 from comfytrickle.progress import ProgressPage
 from workers.inherited import Inherited
+from workers.limits import limit_memory
 
 # fcntl.F_SETSIG of Linux (fcntl(2)); Python names it only from 3.11 on some builds.
 _F_SETSIG = 10
@@ -54,6 +55,8 @@ def main(
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.environ.update(launch.env)
     open_worker_log(launch)
+    if launch.memory_limit is not None:
+        limit_memory(launch.memory_limit)
     faulthandler.enable(all_threads=True)
     # A hung worker is asked by this signal for its stacks; the handler is in C and needs no GIL.
     faulthandler.register(STACKS_SIGNAL, all_threads=True)

@@ -8,6 +8,7 @@ from comfytrickle import messages as m
 from comfytrickle.states import State
 from comfytrickle.trickle.subscriber import Subscriber
 from workers.decode_stage import DecodeStage
+from workers.device import device_memory
 from workers.encode_stage import EncodeStage
 from workers.engine_stage import EngineStage
 from workers.media.slot import Slot
@@ -52,6 +53,7 @@ class Reporter:
             height=size[1] if size else None,
             revision=self._engine.revision,
             rss=resident_bytes(),
+            device_memory=device_memory(),
             input_age_s=stats.rate_in.age(now),
             output_age_s=stats.rate_out.age(now),
             busy_s=busy_s,

@@ -28,6 +28,7 @@ from comfytrickle.trickle.subscriber import Subscriber
 from workers import sink, source
 from workers.audio import AudioRoute
 from workers.decode_stage import BadSource, DecodeStage
+from workers.device import DeviceFailed
 from workers.encode_stage import EncodeStage
 from workers.engine.protocol import Engine, NodeFailed
 from workers.engine_stage import EngineStage
@@ -222,6 +223,8 @@ class StreamSession:
                 failed = m.Failed("workflow", f"{error} ({details})", retryable=False)
             case NodeFailed():
                 failed = m.Failed("node", error.message, error.node_id, error.node_type, False)
+            case DeviceFailed():
+                failed = m.Failed("device", str(error), retryable=False)
             case _:
                 text = f"{stage}: {type(error).__name__}: {error}"
                 failed = m.Failed("internal", text, retryable=False)

@@ -258,7 +258,7 @@ class Status(Message, frozen=True):
     height: int | None = None
     revision: int = 0
     rss: int | None = None  # bytes resident in the worker process, shared pages included
-    device_memory: int | None = None  # bytes held by torch on the device
+    device_memory: int | None = None  # bytes, the most that torch has held on the device
     input_age_s: float | None = None  # since the last frame came in
     output_age_s: float | None = None  # since the last frame went out
     busy_s: float | None = None  # the longest that a thread has been at its present frame
@@ -287,7 +287,7 @@ class ParamsRejected(Message, frozen=True):
 class Failed(Message, frozen=True):
     """An error worth showing on the stream's status.
 
-    kind: startup, workflow, node, source, sink, decode, encode, internal.
+    kind: startup, workflow, node, device, source, sink, decode, encode, internal.
     retryable=False: this worker gives up and exits.
     """
 

@@ -104,3 +104,19 @@ def test_warm_workers(tmp_path: Path) -> None:
         load(["--warm-workflow", str(tmp_path / "none")], {})
     with pytest.raises(SystemExit):
         load(["--warm-size", "640"], {})
+
+
+def test_amounts_of_memory(tmp_path: Path) -> None:
+    settings = load(["--worker-memory", "6GB", "--unknown-memory", "1.5GiB"], {})
+    assert settings.worker_memory_bytes == 6_000_000_000
+    assert settings.unknown_memory_bytes == 1_610_612_736
+    assert load([], {}).worker_memory_bytes is None and load([], {}).unknown_memory_bytes == 0
+    assert load([], {"COMFYTRICKLE_QUEUE_S": "2.5"}).queue_s == 2.5
+    for argv, says in (
+        (["--worker-memory", "lots"], "worker_memory: 'lots' is not an amount of memory"),
+        (["--worker-memory", "10MB"], "worker_memory: no worker can live on '10MB'"),
+        (["--unknown-memory", "-1"], "unknown_memory"),
+        (["--queue-s", "-1"], "--queue-s"),
+    ):
+        with pytest.raises(SettingsError, match=says):
+            load(argv, {})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from comfytrickle.errors import InvalidInput
 from comfytrickle.messages import EngineConfig
+from workers.device import limit_device_memory
 from workers.engine.embedded import EmbeddedEngine
 from workers.engine.protocol import Engine
 
@@ -13,6 +14,8 @@ def build_engine(config: EngineConfig) -> Engine:
 
     Raises InvalidInput for a kind that does not exist here.
     """
+    if config.memory_limit is not None:
+        limit_device_memory(config.device, config.memory_limit)
     if config.kind == "embedded":
         return EmbeddedEngine(config)
     raise InvalidInput("engine.kind", f"{config.kind!r} is not an engine; there is: embedded")

@@ -8,7 +8,9 @@ from typing import Any
 
 import torch
 
+from comfytrickle.sizes import show_bytes
 from workers.engine.protocol import NodeFailed
+from workers.limits import memory_left
 
 _MAX_MESSAGE = 1000
 _MAX_TRACEBACK = 8000
@@ -29,11 +31,19 @@ def node_failure(node_id: str, class_type: str, error: BaseException) -> NodeFai
     except Exception as second:  # noqa: BLE001 - an exception class that cannot print itself
         text = f"(its message cannot be read: {type(second).__name__})"
     message = f"{name}: {text}" if text else name
+    if _is_want_of_memory(error, text) and (left := memory_left()) is not None:
+        message += f" (out of memory: this worker may take {show_bytes(left)} more)"
     # The first entry is the loop of the engine.
     lines = traceback.format_tb(error.__traceback__)[1:]
     return NodeFailed(
         node_id, class_type, _clip(message, _MAX_MESSAGE), _clip_front("".join(lines))
     )
+
+
+def _is_want_of_memory(error: BaseException, text: str) -> bool:
+    """Of the machine's: torch's error for that has no class of its own. One of a GPU's memory
+    (torch.OutOfMemoryError) brings all figures with it."""
+    return isinstance(error, MemoryError) or "DefaultCPUAllocator: can't allocate" in text
 
 
 def unpack(result: Any, arity: int) -> tuple[Any, ...] | list[Any]:
