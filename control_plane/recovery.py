@@ -21,6 +21,7 @@ from control_plane.worker import Worker
 
 log = logging.getLogger(__name__)
 
+_ENDED_BY_US = (None, ExitCause.KILLED_BY_US, ExitCause.STARTUP_TIMEOUT)
 BOUND_S = 5.0
 LOOK_EVERY_S = 0.05
 
@@ -32,7 +33,7 @@ def is_fault(cause: ExitCause | None, kinds: set[str]) -> bool:
 
 def may_hold_memory(cause: ExitCause | None, kinds: set[str]) -> bool:
     """It did not leave by itself, so that the driver has to clean up after it."""
-    return is_fault(cause, kinds) or cause in (None, ExitCause.KILLED_BY_US)
+    return is_fault(cause, kinds) or cause in _ENDED_BY_US
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,7 @@ class Recovery:
     def fell(self, holder: str, worker: Worker) -> Remains | None:
         """A worker has ended; ``holder`` holds its slot. None: there is nothing to check."""
         holding = self._inventory.holding(holder)
-        if holding is None or holding.device.is_cpu:
+        if holding is None or holding.device.is_cpu or worker.pid is None:
             return None
         kinds = {failed.kind for _, failed in worker.failures}
         if is_fault(worker.exit_cause, kinds):

@@ -6,6 +6,8 @@ import ctypes
 import os
 from typing import Any
 
+import torch
+
 
 class _Counting:
     """Lets ``after`` frames through, then does its worst."""
@@ -56,7 +58,19 @@ class RogueRaiseAlways(_Counting):
         raise ValueError("rogue: never again")
 
 
+class RogueHoard(_Counting):
+    """Keeps 32 MB more with every frame."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hoard: list[Any] = []
+
+    def misbehave(self) -> None:
+        self.hoard.append(torch.ones(1 << 23))
+
+
 NODE_CLASS_MAPPINGS = {
-    cls.__name__: cls for cls in (RogueExit, RogueSegfault, RogueRaise, RogueRaiseAlways)
+    cls.__name__: cls
+    for cls in (RogueExit, RogueSegfault, RogueRaise, RogueRaiseAlways, RogueHoard)
 }
 NODE_DISPLAY_NAME_MAPPINGS = {"RogueRaise": "Rogue (raises)"}
