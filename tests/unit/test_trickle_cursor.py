@@ -6,7 +6,7 @@ import pytest
 
 from comfytrickle.trickle.channel_http import Answer, parse_answer
 from comfytrickle.trickle.cursor import Cursor, Do, Phase, SubscriberCounters
-from comfytrickle.trickle.protocol import SEQ_CURRENT
+from comfytrickle.trickle.protocol import SEQ_CURRENT, WINDOW
 
 
 def make(
@@ -92,6 +92,19 @@ def test_behind_jumps_to_the_live_edge() -> None:
     assert cursor.answered(Answer(470, seq=4, latest=12), 0.0) is Do.AGAIN
     assert (cursor.seq, counters.segments_lost, cursor.gap) == (12, 8, True)
     assert counters.server_restarts == 0
+
+
+def test_a_number_that_was_asked_for_and_is_gone_gives_the_oldest_that_is_there() -> None:
+    """A worker's successor goes on where it was; what is left of that is in the window."""
+    cursor, _ = make(4)
+    assert cursor.answered(Answer(470, seq=4, latest=12), 0.0) is Do.AGAIN
+    assert cursor.seq == 12 - WINDOW
+    cursor.answered(Answer(470, seq=cursor.seq, latest=13), 0.0)  # that one went meanwhile
+    assert cursor.seq == 13 - WINDOW
+    assert cursor.answered(Answer(200, seq=cursor.seq), 0.0) is Do.TAKE
+    assert cursor.taken == 13 - WINDOW and cursor.gap
+    cursor.answered(Answer(470, seq=cursor.seq, latest=30), 0.0)  # from now on as any other
+    assert cursor.seq == 30
 
 
 def test_behind_after_a_failure_takes_the_current_one() -> None:

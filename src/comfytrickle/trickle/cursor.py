@@ -9,7 +9,7 @@ import enum
 from dataclasses import dataclass
 
 from comfytrickle.trickle.channel_http import Answer, is_passing
-from comfytrickle.trickle.protocol import STATUS_NOT_IN_WINDOW
+from comfytrickle.trickle.protocol import STATUS_NOT_IN_WINDOW, WINDOW
 
 
 class Phase(str, enum.Enum):
@@ -70,6 +70,7 @@ class Cursor:
     ) -> None:
         self.seq = start
         self.taken = -1
+        self._wanted = start >= 0  # that very number, and nothing was taken yet
         self.gap = False  # something before ``seq`` was lost since the last TAKE
         self.end_reason: str | None = None
         self.phase = Phase.CONNECTING
@@ -144,6 +145,7 @@ class Cursor:
             self._empties += 1
             return Do.AGAIN if self._empties == 1 else Do.POLL
         self.taken = seq
+        self._wanted = False
         self._empties = 0
         self._restarted = False
         return Do.TAKE
@@ -166,7 +168,11 @@ class Cursor:
         if latest > self.seq:
             # Behind. The live edge is the next segment; but when it was not our slowness that
             # brought us here, the current one, which can still be had whole, loses less.
-            target = max(latest - 1, self.seq + 1) if recovering else latest
+            # One who asked for this number wants all that there is from it on.
+            if self._wanted:
+                target = max(latest - WINDOW, self.seq + 1)
+            else:
+                target = max(latest - 1, self.seq + 1) if recovering else latest
             self._counters.segments_lost += target - self.seq
             self.gap = True
             self.seq = target

@@ -36,10 +36,11 @@ class Subscriber:
     does not read to its end is left when the next one is asked for.
 
     ``start``: SEQ_CURRENT (the segment that is being written, from its beginning), SEQ_NEXT, or a
-    number. ``appear_timeout_s``: how long a channel (or a server) that was never there is waited
-    for; None: for ever. ``reappear_timeout_s``: how long a channel is waited for that the server
-    does not know any more after the connection broke (it was restarted). Silence is never an
-    error; a server that cannot be reached is tried for ever.
+    number (or, when the server does not hold that one any more, the oldest that it does).
+    ``appear_timeout_s``: how long a channel (or a server) that was never there is waited for;
+    None: for ever. ``reappear_timeout_s``: how long a channel is waited for that the server does
+    not know any more after the connection broke (it was restarted). Silence is never an error; a
+    server that cannot be reached is tried for ever.
 
     The iteration ends when the channel does; ``end_reason`` then is "closed" (the server said
     so), "gone" (it answers 404 now) or "never_appeared". It raises TrickleError when the server
