@@ -19,39 +19,49 @@ from workers.stats import Drops, Stats
 _LINGER_S = 0.5
 
 
-class Sent(NamedTuple):
-    """A frame and the last audio unit that went before it (pts in the output; -1: none)."""
+class SentAudio(NamedTuple):
+    """An audio unit, by its pts in the output."""
 
-    frame: SentFrame
-    audio_pts: int
+    pts: int
+
+
+Sent = SentFrame | SentAudio  # what is complete with the bytes that are written
 
 
 class Account:
-    """Notes each frame that goes out.
+    """Notes each frame and each audio unit that goes out.
 
     ``page``: where the parent reads how far the stream has come when this process has died.
+    ``audio_pts``: of the last audio unit that a former worker has sent; -1: none.
     """
 
-    def __init__(self, stats: Stats, page: ProgressPage | None) -> None:
+    def __init__(self, stats: Stats, page: ProgressPage | None, audio_pts: int = -1) -> None:
         self._stats = stats
         self._page = page
+        self._audio_pts = audio_pts
+        self._frame: SentFrame | None = None
 
     def sent(self, sent: Sent) -> None:
-        frame, stats, now = sent.frame, self._stats, time.monotonic()
-        stats.frames_out += 1
-        stats.rate_out.tick(now)
-        stats.total.add(now - frame.arrived)
-        if self._page is not None:
-            self._page.write(
-                Progress(
-                    segment=frame.segment,
-                    source_pts=frame.source_pts,
-                    pts=frame.pts,
-                    audio_pts=sent.audio_pts,
-                    frames_in=stats.frames_in,
-                    frames_out=stats.frames_out,
-                )
-            )
+        if isinstance(sent, SentAudio):
+            self._audio_pts = max(self._audio_pts, sent.pts)
+        else:
+            self._frame = sent
+            stats, now = self._stats, time.monotonic()
+            stats.frames_out += 1
+            stats.rate_out.tick(now)
+            stats.total.add(now - sent.arrived)
+        if self._page is not None and self._frame is not None:
+            self._page.write(self._progress(self._frame))
+
+    def _progress(self, frame: SentFrame) -> Progress:
+        return Progress(
+            segment=frame.segment,
+            source_pts=frame.source_pts,
+            pts=frame.pts,
+            audio_pts=self._audio_pts,
+            frames_in=self._stats.frames_in,
+            frames_out=self._stats.frames_out,
+        )
 
 
 class Sink(Protocol):
@@ -68,7 +78,7 @@ class Sink(Protocol):
     async def begin(self) -> None: ...
 
     async def write(self, data: bytes, sent: Sent | None) -> None:
-        """``sent``: the frame that is complete with it."""
+        """``sent``: the frame or audio unit that is complete with it."""
 
     async def close(self) -> None: ...
 
@@ -90,8 +100,12 @@ class ChannelSink:
             config.publish_url,
             resume=config.resume,
             on_sent=account.sent,
-            on_dropped=lambda _: self._drops.add("sink"),
+            on_dropped=self._dropped,
         )
+
+    def _dropped(self, sent: Sent) -> None:
+        if isinstance(sent, SentFrame):
+            self._drops.add("sink")
 
     @property
     def state(self) -> str:
@@ -164,13 +178,12 @@ async def pump(outbox: Outbox[Packet | None], sink: Sink, stats: Stats) -> None:
     Raises what the sink raises (ChannelClosed: nobody can take it any more).
     """
     await sink.start()
-    audio_pts = -1
     while (packet := await outbox.get()) is not None:
         if packet.begins:
             await sink.begin()
+        sent: Sent | None = packet.frame
         if packet.audio_pts is not None:
-            audio_pts = packet.audio_pts
-        sent = None if packet.frame is None else Sent(packet.frame, audio_pts)
+            sent = SentAudio(packet.audio_pts)
         await sink.write(packet.data, sent)
         stats.bytes_out += len(packet.data)
     await sink.close()

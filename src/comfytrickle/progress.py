@@ -1,4 +1,4 @@
-"""How far a stream has come, written by its worker with every frame, readable after its death.
+"""How far a stream has come: written by its worker with all it sends, readable after its death.
 
 An anonymous memfd, handed over by descriptor, so that nothing is left behind whoever dies. 128
 bytes, in the machine's own order:
@@ -6,7 +6,7 @@ bytes, in the machine's own order:
     0   u64  turn      even turns are in slot A, odd ones in slot B; 0: nothing was written yet
     8   u64  (unused)
     16  slot A: 6 x i64 (the fields of Progress, in order)
-    64  slot B: 7 x i64
+    64  slot B: 6 x i64
 
 The writer fills the slot that ``turn`` does not name and then stores ``turn + 1``: an aligned
 8-byte store, which a kill cannot tear. So the reader always finds the last complete record. There
