@@ -104,12 +104,12 @@ class Supervisor:
             while not exited.done():
                 begun = time.monotonic()
                 await asyncio.wait({exited}, timeout=_LOOK_EVERY_S)
+                if worker.status is not None:
+                    watchdog.heard(worker.status, worker.status_at or 0.0)
                 late = time.monotonic() - begun - _LOOK_EVERY_S
                 if late > _LATE_S:
                     log.warning("this loop stood still for %.1f s", late)
                     watchdog.excuse(late)
-                if worker.status is not None:
-                    watchdog.heard(worker.status, worker.status_at or 0.0)
                 verdict = None if exited.done() else watchdog.verdict(time.monotonic())
                 if verdict is not None:
                     log.error("stream %s: %s", self._stream.id, verdict)
