@@ -170,7 +170,7 @@ def main() -> int:
     parser.add_argument("--cycles", type=int, metavar="N", help="starts and stops instead")
     args = parser.parse_args()
     if args.cycles:
-        with _pool("--devices", "cpu:2", "--keep-finished", "20") as (pool, folder, mark):
+        with _pool("--devices", "cpu:4", "--keep-finished", "20") as (pool, folder, mark):
             result = asyncio.run(bench_cycles(pool, folder, mark, args.cycles))
         for key, value in result.items():
             print(f"{key}: {_cell(value)}")

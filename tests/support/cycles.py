@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import psutil
@@ -24,18 +25,23 @@ class Cycles:
         self._done = 0
         self.crashed = 0
 
-    async def do(self, count: int, every: int) -> None:
+    async def do(self, count: int, every: int, at_once: int = 4) -> None:
         """Start and stop ``count`` streams; the last of each ``every`` loses a worker between."""
         self.crashed = 0
-        for number in range(count):
-            await self._one(crash=number % every == every - 1)
+        numbers = iter(range(count))
+
+        async def some() -> None:
+            for number in numbers:
+                await self._one(crash=number % every == every - 1)
+
+        await asyncio.gather(*(some() for _ in range(at_once)))
 
     async def _one(self, crash: bool) -> None:
         self._done += 1
-        name = f"cycle-{self._done}"
+        number, name = self._done, f"cycle-{self._done}"
         trigger = self._folder / f"{name}.trigger"
         workflow = FAULTS["segfault"].workflow(trigger, self._folder / f"{name}.stamp")
-        sink = self._lane.sink_url + str(self._done)
+        sink = f"{self._lane.sink_url}-{number}"
         await self._api.start(name, self._lane.source_url, sink, prompt=workflow)
         await self._api.wait(name, lambda s: s["frame_count"])
         if crash:

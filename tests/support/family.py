@@ -26,12 +26,15 @@ _COUNTED = ("socket:", "pipe:", "anon_inode:", "/memfd:")
 @contextlib.contextmanager
 def marked() -> Iterator[str]:
     """Whatever is started inside carries the mark."""
-    mark = secrets.token_hex(8)
+    mark, outer = secrets.token_hex(8), os.environ.get(_MARK)
     os.environ[_MARK] = mark
     try:
         yield mark
     finally:
-        del os.environ[_MARK]
+        if outer is None:
+            del os.environ[_MARK]
+        else:
+            os.environ[_MARK] = outer
 
 
 def carriers(mark: str) -> dict[int, str]:

@@ -125,7 +125,14 @@ _RESTARTS = [
     "announce_much_on_the_pipe",
     "flood_the_pipe",
 ]
-_GO_ON = {"hoard": 1, "hoard_to_the_limit": 1, "leak_threads": 0, "raise_error": 1, "sys_exit": 1}
+_GO_ON = {
+    "fork_a_daemon": 0,
+    "hoard": 1,
+    "hoard_to_the_limit": 1,
+    "leak_threads": 0,
+    "raise_error": 1,
+    "sys_exit": 1,
+}
 
 FAULTS = {
     fault.name: fault

@@ -172,10 +172,9 @@ class Api:
     async def fill_threads(self) -> None:
         """Have the control plane make the threads for blocking calls that it may ever have (Python
         starts them as they are needed, and keeps them), so that it holds no more later."""
-        started = await self.start("threads", "http://127.0.0.1:9/none", "http://127.0.0.1:9/nil")
-        path = f"/stream/{started['request_id']}/logs?tail=10000"
+        await self.start("threads", "http://127.0.0.1:9/none", "http://127.0.0.1:9/nil")
         for _ in range(4):
-            await asyncio.gather(*(self.get(path) for _ in range(32)))
+            await asyncio.gather(*(self.get("/stream/threads/logs") for _ in range(32)))
         await self.post("/stream/stop", {"stream_id": "threads"})
 
     async def clear(self) -> None:

@@ -60,14 +60,23 @@ def fork_and_leave() -> None:
     os._exit(38)
 
 
-def fork_a_daemon_and_leave() -> None:
-    """A child that takes a session of its own, as daemons do: no signal to a group reaches it."""
+def fork_a_daemon() -> None:
+    """And go on."""
+    told, tell = os.pipe()
     if os.fork() == 0:
         os.setsid()
+        os.close(tell)
         time.sleep(FOR_EVER_S)
         os._exit(0)
+    os.close(tell)
+    os.read(told, 1)  # until the child has come so far
+    os.close(told)
     subprocess.Popen(["sleep", str(FOR_EVER_S)], start_new_session=True)
-    time.sleep(0.1)  # so that the child has come to it
+
+
+def fork_a_daemon_and_leave() -> None:
+    """A child that takes a session of its own, as daemons do: no signal to a group reaches it."""
+    fork_a_daemon()
     os._exit(39)
 
 
@@ -195,6 +204,7 @@ DEEDS: dict[str, Callable[[], None]] = {
         leave,
         kill_itself,
         fork_and_leave,
+        fork_a_daemon,
         fork_a_daemon_and_leave,
         loop_in_python,
         loop_holding_the_gil,
