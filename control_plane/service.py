@@ -25,6 +25,7 @@ from comfytrickle.messages import (
 from comfytrickle.workflow import parse_prompt
 from control_plane import devices
 from control_plane.admission import Admission
+from control_plane.budgets import Budgets
 from control_plane.gpus import GpuSource, NvmlGpus
 from control_plane.inspector import Inspector
 from control_plane.inventory import Inventory
@@ -37,7 +38,7 @@ from control_plane.settings import Settings
 from control_plane.streams import Streams
 from control_plane.warm_pool import WarmPool
 from control_plane.watchdog import Deadlines
-from control_plane.worker import Budgets, Worker
+from control_plane.worker import Worker
 
 log = logging.getLogger(__name__)
 

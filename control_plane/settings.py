@@ -60,7 +60,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     # How often a stream's worker is replaced in a row, and after how long one is forgiven.
     restart_budget: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 5
     restart_forgive_s: Annotated[float, msgspec.Meta(gt=0)] = 30.0
-    # When a worker is taken for hung: see control_plane.watchdog.Deadlines and worker.Budgets.
+    # When a worker is taken for hung: see control_plane.watchdog.Deadlines and budgets.Budgets.
     load_timeout_s: Annotated[float, msgspec.Meta(gt=0)] = 300.0
     silent_timeout_s: Annotated[float, msgspec.Meta(ge=2)] = 5.0
     first_frame_timeout_s: Annotated[float, msgspec.Meta(gt=0)] = 60.0

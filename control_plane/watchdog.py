@@ -17,7 +17,7 @@ from comfytrickle.states import State
 class Deadlines:
     """Seconds. ``silent``: without a Status (they come every half second). ``stuck``: at one frame.
     ``first_frame``: at one frame as long as none has come out (kernels are compiled then).
-    Loading has a deadline of its own (Budgets.ready in control_plane/worker.py)."""
+    Loading has a deadline of its own (Budgets.ready in control_plane/budgets.py)."""
 
     silent: float = 5.0
     first_frame: float = 60.0

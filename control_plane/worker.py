@@ -8,14 +8,12 @@ asks for every stop.
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 import signal
 import socket
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +22,10 @@ from comfytrickle.errors import ProtocolError, WorkerError
 from comfytrickle.pipe import Pipe
 from comfytrickle.progress import Progress, ProgressPage
 from comfytrickle.states import ExitCause, State
+from control_plane.budgets import Budgets, Flood
 from control_plane.endings import Ending, exit_cause, signal_name
 from control_plane.launcher import ChildProcess, Launcher
+from control_plane.questions import Questions
 from workers import entry
 
 log = logging.getLogger(__name__)
@@ -34,38 +34,7 @@ _KEPT_FAILURES = 20
 # After the process has ended, how long its last messages may take to be read from the pipe. They
 # are in the kernel already; a child that it forked may hold the other end open for ever.
 _LAST_WORDS_S = 0.5
-_FLOOD = 1000  # messages within a second; a busy inspector or a failing encoder sends 60
 _STACKS_S = 0.3  # for faulthandler to write the stacks of all threads
-
-
-@dataclass(frozen=True, slots=True)
-class Budgets:
-    """Seconds that each step of a worker's life may take."""
-
-    hello: float = 20.0  # process asked for -> Hello
-    ready: float = 300.0  # configured -> Ready (models load here)
-    call: float = 30.0  # a question -> its answer
-    drain: float = 5.0  # Drain -> exit
-    terminate: float = 2.0  # SIGTERM -> exit
-    kill: float = 5.0  # SIGKILL -> joined
-    exit: float = 3.0  # Exiting, or the end of its pipe -> exit
-
-
-class _Flood:
-    """A worker that talks without an end would keep the loop that all streams share busy."""
-
-    def __init__(self) -> None:
-        self._since = 0.0
-        self._count = 0
-
-    def check(self) -> None:
-        """One more message came. Raises ProtocolError for too many."""
-        now = time.monotonic()
-        if now - self._since > 1.0:
-            self._since, self._count = now, 0
-        self._count += 1
-        if self._count > _FLOOD:
-            raise ProtocolError(f"status pipe: more than {_FLOOD} messages within a second")
 
 
 class Worker:
@@ -109,8 +78,7 @@ class Worker:
         self._reading: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None
         self._stopping: asyncio.Task[None] | None = None
-        self._calls: dict[tuple[str, int], asyncio.Future[Any]] = {}
-        self._call_ids = itertools.count(1)
+        self._questions = Questions(self._budgets.call, self._why)
         self._said_exiting: str | None = None
         self._overdue: asyncio.TimerHandle | None = None
         self._startup_timed_out = False
@@ -270,48 +238,34 @@ class Worker:
 
     async def update(self, params: m.UpdateParams) -> m.ParamsApplied | m.ParamsRejected:
         """Change a live stream. Raises WorkerError when no answer comes."""
-        reply: m.ParamsApplied | m.ParamsRejected = await self._call(
-            params, ("params", params.revision)
-        )
+        reply: m.ParamsApplied | m.ParamsRejected = await self._ask(params)
         return reply
 
     async def inspect(self, workflow: dict[str, Any]) -> m.Inspected:
         """Ask an inspector whether ``workflow`` can run. Raises WorkerError."""
-        call_id = next(self._call_ids)
-        question = m.Inspect(call_id=call_id, workflow=workflow)
-        reply: m.Inspected = await self._call(question, ("call", call_id))
+        reply: m.Inspected = await self._ask(m.Inspect(self._questions.new_id(), workflow))
         return reply
 
     async def describe(self) -> m.Described:
         """Ask an inspector for its nodes. Raises WorkerError."""
-        call_id = next(self._call_ids)
-        reply: m.Described = await self._call(m.Describe(call_id=call_id), ("call", call_id))
+        reply: m.Described = await self._ask(m.Describe(self._questions.new_id()))
         return reply
+
+    async def _ask(self, question: m.Message) -> Any:
+        if self._exited.is_set() or self._pipe is None:
+            raise WorkerError(self._why("cannot answer"))
+        return await self._questions.ask(self._pipe.send, question)
 
     def dump_stacks(self) -> None:
         """Have the worker write the stacks of its threads to its log."""
         if self._pipe is not None:
             self._pipe.send(m.DumpStacks())
 
-    async def _call(self, question: m.Message, key: tuple[str, int]) -> Any:
-        if self._exited.is_set() or self._pipe is None:
-            raise WorkerError(self._why("cannot answer"))
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._calls[key] = future
-        try:
-            if not self._pipe.send(question):
-                raise WorkerError(self._why("does not read what it is sent"))
-            return await asyncio.wait_for(future, self._budgets.call)
-        except asyncio.TimeoutError:
-            raise WorkerError(self._why(f"did not answer in {self._budgets.call:g} s")) from None
-        finally:
-            del self._calls[key]
-
     # --- what comes from the worker -----------------------------------------------------------
 
     async def _read(self, pipe: Pipe[m.ToParent]) -> None:
         try:
-            flood = _Flood()
+            flood = Flood()
             while (message := await pipe.receive()) is not None:
                 flood.check()
                 self._take(message)
@@ -342,10 +296,8 @@ class Worker:
                 self._said_exiting = reason
                 self._to_state(State.DRAINING)
                 self._expect_end()
-            case m.ParamsApplied(revision=revision) | m.ParamsRejected(revision=revision):
-                self._answer(("params", revision), message)
-            case m.Inspected(call_id=call_id) | m.Described(call_id=call_id):
-                self._answer(("call", call_id), message)
+            case m.ParamsApplied() | m.ParamsRejected() | m.Inspected() | m.Described():
+                self._questions.answered(message)
         if self._on_message is not None:
             self._on_message(message)
 
@@ -360,11 +312,6 @@ class Worker:
         if self._said_exiting is None:
             self._fail(m.Failed("internal", "it closed its status pipe", retryable=False))
         self.kill()
-
-    def _answer(self, key: tuple[str, int], message: m.ToParent) -> None:
-        future = self._calls.get(key)
-        if future is not None and not future.done():
-            future.set_result(message)
 
     def _fail(self, failed: m.Failed) -> None:
         self.failures.append((time.time(), failed))
@@ -417,9 +364,7 @@ class Worker:
         if self._pipe is not None:
             self._pipe.close()
         self._exited.set()
-        for future in self._calls.values():
-            if not future.done():
-                future.set_exception(WorkerError(self._why("ended before it answered")))
+        self._questions.end()
         log.info("worker %s (pid %s) ended: %s (%s)", self.name, self.pid, self.exit_cause.value,
                  self.exit_signal or f"exit code {code}")  # fmt: skip
 
@@ -449,6 +394,3 @@ class Worker:
             await asyncio.wait_for(event.wait(), timeout)
         except asyncio.TimeoutError:
             pass  # the caller looks at the event and takes its next step
-
-
-__all__ = ["Budgets", "Worker"]
