@@ -50,7 +50,7 @@ _ENCODE_AHEAD = 2  # frames between engine and encoder
 _IDLE_DRAIN_S = 5.0
 # A source that a former worker has read and that is not there has ended, or its server is just
 # being restarted.
-_GONE_S = 10.0
+_GONE_S = 5.0
 _FLUSH_S = 3.0  # for what is in flight when the source has failed
 
 # Exit codes beside 0: what the parent shows is the Failed message, not these.

@@ -86,9 +86,8 @@ class Pacing:
         return self.skipping
 
     def will_clear(self, waiting: int) -> bool:
-        """Whether the consumer is known to be through with ``waiting`` frames soon."""
-        known = self.service_s > 0 and self.interval_s > 0
-        return known and not self.skipping and self._time_to_clear(waiting) <= _PATIENCE_S
+        """Whether the consumer will be through with ``waiting`` frames soon, or nobody knows."""
+        return not self.skipping and self._time_to_clear(waiting) <= _PATIENCE_S
 
     def worth_waiting_s(self, now: float) -> float:
         """Seconds until a newer frame is due, if waiting for it pays; else 0.

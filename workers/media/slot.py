@@ -9,7 +9,9 @@ from workers.media.frames import Frame
 from workers.media.pacing import DROP_LATEST, Backlog
 
 _LATE_S = 0.002  # a frame that was waited for may be so late
-_ROOM_S = 0.25  # a consumer that keeps up is waited for so long, from when it took its last frame
+# A consumer that keeps up is waited for so long, from when it took its last frame (or the first one
+# was there for it).
+_ROOM_S = 0.25
 
 
 class Slot:
@@ -29,6 +31,7 @@ class Slot:
         self._closed = False
         self._poked = False
         self._given_at: float | None = None
+        self._active_at: float | None = None
 
     @property
     def closed(self) -> bool:
@@ -45,14 +48,17 @@ class Slot:
                     return False
             if self._closed:
                 return False
-            if self._backlog.put(frame, time.monotonic()):
+            now = time.monotonic()
+            if self._active_at is None:
+                self._active_at = now
+            if self._backlog.put(frame, now):
                 self._filled.notify()
             return True
 
     def _patience_s(self) -> float:
-        if self._given_at is None or not self._backlog.will_clear:
+        if self._active_at is None or not self._backlog.will_clear:
             return 0.0
-        return max(0.0, self._given_at + _ROOM_S - time.monotonic())
+        return max(0.0, self._active_at + _ROOM_S - time.monotonic())
 
     def take(self) -> Frame | None:
         """Wait for the next frame. None: poked, or closed and empty."""
@@ -65,7 +71,7 @@ class Slot:
             while not self._poked:
                 choice = self._backlog.take(now, may_wait=may_wait and not self._closed)
                 if isinstance(choice, Frame):
-                    self._given_at = time.monotonic()
+                    self._given_at = self._active_at = time.monotonic()
                     self._emptied.notify()
                     return choice
                 if choice is None and self._closed:
