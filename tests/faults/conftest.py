@@ -64,7 +64,7 @@ class House:
             assert (status["restarts"], status["exit_cause"]) == (0, "source_ended")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def marked_pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Pool, str]]:
     folder = tmp_path_factory.mktemp("pool")
     with family.marked() as mark, running_pool(folder, "--devices", "cpu:8", *FLAGS) as pool:

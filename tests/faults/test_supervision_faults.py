@@ -4,10 +4,6 @@ and the faulty one goes on where it was.
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import pytest
-
 from tests.faults.conftest import House
 from tests.support.faults import DEADLINES, FAULTS, Outcome
 
@@ -119,20 +115,20 @@ async def test_pictures_that_kill_whoever_looks_at_them(house: House) -> None:
     assert status["restarts"] in (2, 3) and status["exit_cause"] == "source_ended"
 
 
-@pytest.mark.parametrize("name", ["not_built", "raise_at_load", "segfault_at_load", "never_ready"])
-async def test_a_workflow_that_cannot_be_served(house: House, name: str, tmp_path: Path) -> None:
-    outcome = (await house.do_all(name))[name]
-    status, report = outcome.status, outcome.report
-    assert report is not None and report.counters == []
-    assert (status["health"], status["restarts"]) == ("failed", 3)
-    causes = {death["exit_cause"] for death in status["deaths"]}
-    if name == "never_ready":
-        assert causes == {"startup_timeout"}
-        assert "it loads for 3 s and longer" in status["last_error"]["message"]
-        assert "nodes.py" in status["last_error"]["log_tail"]
-    elif name == "segfault_at_load":
-        assert causes == {"signalled"} and "SIGSEGV" in status["last_error"]["message"]
-    else:
-        assert causes == {"startup_error"}
-        assert "misbehaving: " in status["last_error"]["message"]
-        assert status["last_error"]["node_id"] == ("7" if name == "not_built" else "5")
+async def test_a_workflow_that_cannot_be_served(house: House) -> None:
+    names = ("not_built", "raise_at_load", "segfault_at_load", "never_ready")
+    for name, outcome in (await house.do_all(*names)).items():
+        status, report = outcome.status, outcome.report
+        assert report is not None and report.counters == [], name
+        assert (status["health"], status["restarts"]) == ("failed", 3), name
+        causes, error = {death["exit_cause"] for death in status["deaths"]}, status["last_error"]
+        if name == "never_ready":
+            assert causes == {"startup_timeout"}
+            assert "it loads for 3 s and longer" in error["message"]
+            assert "nodes.py" in error["log_tail"]
+        elif name == "segfault_at_load":
+            assert causes == {"signalled"} and "SIGSEGV" in error["message"]
+        else:
+            assert causes == {"startup_error"}, name
+            assert "misbehaving: " in error["message"], name
+            assert error["node_id"] == ("7" if name == "not_built" else "5")
