@@ -13,4 +13,4 @@ fi
 .venv/bin/ruff check .
 .venv/bin/mypy
 .venv/bin/lint-imports --no-logo 2>/dev/null || .venv/bin/lint-imports
-.venv/bin/python -m pytest -n "${TEST_WORKERS:-2}" --dist loadfile
+.venv/bin/python -m pytest -n "${TEST_WORKERS:-3}" --dist loadfile
