@@ -159,6 +159,11 @@ class Worker:
         except BaseException:
             self.kill()
             await self.wait_exited()
+            # It may have ended before there was a pipe to close.
+            if self._pipe is not None:
+                self._pipe.close()
+            else:
+                ours.close()
             raise
 
     async def wait_ready(self) -> None:
