@@ -140,7 +140,7 @@ def show(rows: list[dict[str, Any]]) -> None:
 def _cell(value: Any) -> str:
     if value is None:
         return "-"
-    return ("; ".join(value) or "nothing") if isinstance(value, list) else str(value)
+    return ("; ".join(map(str, value)) or "nothing") if isinstance(value, list) else str(value)
 
 
 async def bench_cycles(pool: Pool, folder: Path, mark: str, count: int) -> dict[str, Any]:
@@ -150,15 +150,17 @@ async def bench_cycles(pool: Pool, folder: Path, mark: str, count: int) -> dict[
     ):
         run = cycles.Cycles(house.api, lane, house.folder)
         await run.do(3 * _EVERY, _EVERY)  # finished streams and threads are kept, up to a number
-        before, rss_before = house.holding(), run.rss()
-        await run.do(count, _EVERY)
+        warm_up = run.crashed
+        before, rss = house.holding(), [run.rss()]
+        for quarter in range(4):
+            await run.do(count * (quarter + 1) // 4 - count * quarter // 4, _EVERY)
+            rss.append(run.rss())
         left = await family.left_behind(before, mark, pool.process.pid)
         return {
             "cycles": count,
-            "crashed": run.crashed,
+            "crashed": run.crashed - warm_up,
             "left_behind": left,
-            "rss_before_mb": round(rss_before / 1e6, 1),
-            "rss_after_mb": round(run.rss() / 1e6, 1),
+            "rss_mb": [round(value / 1e6, 1) for value in rss],  # before, and after each quarter
         }
 
 

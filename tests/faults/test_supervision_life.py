@@ -147,7 +147,7 @@ async def test_starts_stops_and_crashes_leave_nothing(house: House) -> None:
         await run.do(4, every=4)
         before, rss = family.Holding.take(house.mark, house.pool.process.pid), run.rss()
         await run.do(26, every=9)
-        assert run.crashed == 2
+        assert run.crashed == 3
         left = await family.left_behind(before, house.mark, house.pool.process.pid)
         assert left == []
         assert run.rss() - rss < 16 << 20  # what is kept of finished streams

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -12,6 +13,7 @@ from tests.support.faults import FAULTS
 from tests.support.lane import Lane
 from tests.support.live import Api
 
+_TRIGGERS = 8  # more than crash at the same time; the workflows repeat, as those of users do
 SPEC = EncoderSpec(width=128, height=96, gop=10)
 
 
@@ -27,7 +29,6 @@ class Cycles:
 
     async def do(self, count: int, every: int, at_once: int = 4) -> None:
         """Start and stop ``count`` streams; the last of each ``every`` loses a worker between."""
-        self.crashed = 0
         numbers = iter(range(count))
 
         async def some() -> None:
@@ -39,18 +40,20 @@ class Cycles:
     async def _one(self, crash: bool) -> None:
         self._done += 1
         number, name = self._done, f"cycle-{self._done}"
-        trigger = self._folder / f"{name}.trigger"
-        workflow = FAULTS["segfault"].workflow(trigger, self._folder / f"{name}.stamp")
+        params: dict[str, Any] = {}
+        if crash:
+            self.crashed += 1
+            trigger = self._folder / f"{self.crashed % _TRIGGERS}.trigger"
+            params["prompt"] = FAULTS["segfault"].workflow(trigger, self._folder / "stamp")
         sink = f"{self._lane.sink_url}-{number}"
-        await self._api.start(name, self._lane.source_url, sink, prompt=workflow)
+        await self._api.start(name, self._lane.source_url, sink, **params)
         await self._api.wait(name, lambda s: s["frame_count"])
         if crash:
             trigger.touch()
             status = await self._api.wait(name, lambda s: s["restarts"] and s["fps"]["out"])
             assert status["deaths"][-1]["signal"] == "SIGSEGV"
-            self.crashed += 1
-        status, answer = await self._api.post("/stream/stop", {"stream_id": name})
-        assert status == 200, answer
+        code, answer = await self._api.post("/stream/stop", {"stream_id": name})
+        assert code == 200, answer
 
     def rss(self) -> int:
         """Of the control plane, bytes."""
