@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import select
 import signal
 import socket
 import sys
@@ -57,6 +58,7 @@ _REAP_S = 2.0
 # multiprocess's exit code for a child whose fork server died: not a code of the child's.
 _FORK_SERVER_GONE = 255
 _ORPHANS_S = 1.0  # for their ends
+_SERVER_ENDS_S = 5.0  # for a killed fork server, whose memory is being given back
 
 
 class ChildProcess:
@@ -183,6 +185,7 @@ class Launcher:
             # The fork server was killed just now. A worker that it may have forked still, without
             # telling, has lost its lifeline; the next attempt starts a new fork server.
             log.warning("the fork server is gone (%r): starting another", error)
+            _end_fork_server()
             return self._fork(sock, *arguments)
 
     def _fork(self, sock: socket.socket, *arguments: Any) -> ChildProcess:
@@ -254,6 +257,20 @@ def _discard(future: asyncio.Future[Any]) -> None:
             child.kill_group()
             child._process.join(5)
             child.close()
+
+
+def _end_fork_server() -> None:
+    """It does not serve any more: have it ended. Its socket closes before it is seen to be dead, and
+    until then ``multiprocess`` would go on asking it."""
+    pid = forkserver._forkserver._forkserver_pid
+    if pid is None:
+        return
+    server = os.pidfd_open(pid)  # our child, not reaped yet: never another
+    try:
+        signal.pidfd_send_signal(server, signal.SIGKILL)
+        select.select([server], [], [], _SERVER_ENDS_S)
+    finally:
+        os.close(server)
 
 
 def _stop_fork_server() -> None:
