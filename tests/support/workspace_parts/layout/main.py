@@ -1,0 +1,1 @@
+raise SystemExit("this workspace is embedded, never run")
