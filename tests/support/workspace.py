@@ -30,9 +30,10 @@ class Generation:
 
 
 _OLD = """
+from comfy_execution.caching import Changed as IsChangedCache
 from comfy_execution.checking import check_prompt
+from comfy_execution.at_once import at_once
 from comfy_execution.run import Executor
-from nodes import _at_once
 
 
 class PromptExecutor(Executor):
@@ -43,15 +44,16 @@ class PromptExecutor(Executor):
         super().__init__(server)
 
     def execute(self, prompt, prompt_id, extra_data={{}}, execute_outputs=()):
-        _at_once(self.run(prompt, prompt_id, extra_data, execute_outputs))
+        at_once(self.run(prompt, prompt_id, extra_data, execute_outputs))
 
 
 def validate_prompt(prompt):
-    return _at_once(check_prompt(prompt, None, False))
+    return at_once(check_prompt(prompt, None, False))
 """
 _NEW = """
 import asyncio
 
+from comfy_execution.caching import ChangedAsync as IsChangedCache
 from comfy_execution.checking import check_prompt
 from comfy_execution.run import Executor
 
@@ -93,13 +95,14 @@ _RAM = {
 }
 _PARTIAL = {"validated": "prompt_id, prompt, partial_execution_list"}
 _SYNC_NODES = """
+from comfy_execution.at_once import at_once
 
 def load_custom_node(module_path, ignore=frozenset(), module_parent="custom_nodes"):
-    return _at_once(_load_custom_node(module_path, ignore, module_parent))
+    return at_once(_load_custom_node(module_path, ignore, module_parent))
 
 
 def init_extra_nodes({arguments}):
-    return _at_once(_init_extra_nodes(init_custom_nodes))
+    return at_once(_init_extra_nodes(init_custom_nodes))
 """
 _ASYNC_NODES = """
 

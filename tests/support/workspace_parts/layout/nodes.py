@@ -1,4 +1,4 @@
-"""The core nodes, and how more of them are found. The writer appends V3 and two functions."""
+"""The core nodes, and how more of them are found. The writer appends what generations differ in."""
 # ruff: noqa: ASYNC240, BLE001, E402, F821
 
 import importlib.util
@@ -71,13 +71,19 @@ async def _nodes_of(module):
     return {node.GET_SCHEMA().node_id: node for node in await extension.get_node_list()}
 
 
+async def _loaded(path, ignore, parent):
+    """By the name that everybody calls it by, so that it can be watched."""
+    result = load_custom_node(path, ignore, module_parent=parent)
+    return await result if inspect.isawaitable(result) else result
+
+
 async def _init_extra_nodes(init_custom_nodes=True, init_api_nodes=True):
     """The extras that failed. Of custom nodes that fail, the log alone knows."""
     folder = ROOT / "comfy_extras"
     failed = [
         file
         for file in EXTRAS
-        if not await _load_custom_node(str(folder / file), module_parent="comfy_extras")
+        if not await _loaded(str(folder / file), frozenset(), "comfy_extras")
     ]
     if init_custom_nodes:
         await _init_external_custom_nodes()
@@ -96,18 +102,9 @@ async def _init_external_custom_nodes():
             if args.disable_all_custom_nodes and path.name not in args.whitelist_custom_nodes:
                 continue
             start = time.perf_counter()
-            good = await _load_custom_node(str(path), ignore)
+            good = await _loaded(str(path), ignore, "custom_nodes")
             times.append((time.perf_counter() - start, str(path), good))
     logging.info("\nImport times for custom nodes:")
     for seconds, path, good in times:
         said = "" if good else " (IMPORT FAILED)"
         logging.info(f"{seconds:6.1f} seconds{said}: {path}")
-
-
-def _at_once(coroutine):
-    """What it returns; it must not have to wait for anything."""
-    try:
-        coroutine.send(None)
-    except StopIteration as done:
-        return done.value
-    raise RuntimeError("this generation waits for nothing")

@@ -2,6 +2,17 @@
 
 import torch
 
+PROGRESS_BAR_ENABLED = True
+PROGRESS_BAR_HOOK = None
+
+
+def set_progress_bar_enabled(enabled):
+    globals()["PROGRESS_BAR_ENABLED"] = enabled
+
+
+def set_progress_bar_global_hook(function):
+    globals()["PROGRESS_BAR_HOOK"] = function
+
 
 def common_upscale(samples, width, height, upscale_method, crop):
     """[B, C, H, W]"""

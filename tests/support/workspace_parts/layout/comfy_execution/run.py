@@ -7,8 +7,9 @@ import traceback
 import comfy.model_management
 import nodes
 import torch
-from comfy_execution.caching import Caches, Keys
+from comfy_execution.caching import Cache, CacheAsync, CacheSet, Changed, ChangedAsync
 from comfy_execution.calling import as_parts, call_rows, merged
+from comfy_execution.graph import DynamicPrompt
 from comfy_execution.graph_utils import ExecutionBlocker, is_link
 from comfy_execution.inputs import gather, has_own, is_lazy
 
@@ -23,28 +24,35 @@ class NodeFailure(Exception):
 class Run:
     def __init__(self, server, caches, prompt_id, prompt, extra_data, async_nodes):
         self.server, self.caches, self.prompt_id = server, caches, prompt_id
-        self.prompt, self.grown, self.parents = prompt, {}, {}
+        self.prompt, self.dynprompt = prompt, DynamicPrompt(prompt)
         self.extra_data, self.async_nodes = extra_data, async_nodes
-        self.keys = Keys(self.node, async_nodes)
         self.executed = []
 
-    def node(self, node_id):
-        return self.grown.get(node_id) or self.prompt[node_id]
-
-    def real_id(self, node_id):
-        while node_id in self.parents:
-            node_id = self.parents[node_id]
-        return node_id
+    async def begin(self):
+        outputs = self.caches.outputs
+        if self.async_nodes:
+            changed = ChangedAsync(self.prompt_id, self.dynprompt, outputs)
+        else:
+            changed = Changed(self.dynprompt, outputs)
+        for cache in self.caches.all:
+            result = cache.set_prompt(self.dynprompt, list(self.prompt), changed)
+            if result is not None:
+                await result
+            cache.clean_unused()
+        return [node_id for node_id in self.prompt if outputs.get(node_id) is not None]
 
     async def outputs(self, node_id):
-        key = await self.keys.key(node_id)
-        if key not in self.caches.outputs:
-            self.caches.outputs[key] = await self._produce(node_id)
+        found = self.caches.outputs.get(node_id)
+        if found is None:
+            found = await self._produce(node_id)
+            self.caches.outputs.set(node_id, found)
             self.executed.append(node_id)
-        return self.caches.outputs[key]
+        return found
 
     async def _produce(self, node_id):
-        node = self.node(node_id)
+        for cache in self.caches.all:
+            await cache.know(node_id)
+        node = self.dynprompt.get_node(node_id)
         cls = nodes.NODE_CLASS_MAPPINGS[node["class_type"]]
         known = {}
         for name, value in node["inputs"].items():
@@ -52,7 +60,10 @@ class Run:
                 known[value[0]] = await self.outputs(value[0])
         columns = None
         try:
-            obj = self.caches.objects.setdefault((node_id, node["class_type"]), cls())
+            obj = self.caches.objects.get(node_id)
+            if obj is None:
+                obj = cls()
+                self.caches.objects.set(node_id, obj)
             hidden = self._hidden(node_id)
             columns, missing = gather(node, cls, known, hidden)
             while has_own(cls, "check_lazy_status"):
@@ -79,10 +90,10 @@ class Run:
         for item in returned:
             result, graph, ui = as_parts(item, len(cls.RETURN_TYPES))
             if ui is not None:
-                self.caches.ui[node_id] = ui
+                self.caches.ui.set(node_id, ui)
             if graph is not None:
-                self.grown.update(graph)
-                self.parents.update(dict.fromkeys(graph, node_id))
+                for grown_id, grown in graph.items():
+                    self.dynprompt.add_ephemeral_node(grown_id, grown, node_id, node_id)
                 result = tuple([await self._grown_output(value) for value in result])
             results.append(() if result is None else result)
         if self.async_nodes:
@@ -113,7 +124,7 @@ class Run:
         logging.error(f"!!! Exception during processing !!! {error}")
         kind = type(error)
         module = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
-        real_id = self.real_id(node_id)
+        real_id = self.dynprompt.get_real_node_id(node_id)
         return {
             "prompt_id": self.prompt_id,
             "node_id": real_id,
@@ -137,7 +148,7 @@ class Executor:
         self.reset()
 
     def reset(self):
-        self.caches = Caches()
+        self.caches = CacheSet(CacheAsync if self.async_nodes else Cache)
         self.status_messages = []
         self.success = True
 
@@ -154,10 +165,7 @@ class Executor:
         self.status_messages = []
         self.add_message("execution_start", {"prompt_id": prompt_id}, False)
         run = Run(self.server, self.caches, prompt_id, prompt, extra_data, self.async_nodes)
-        keys = [await run.keys.key(node_id) for node_id in prompt]
-        self.caches.keep(keys, {(i, node["class_type"]) for i, node in prompt.items()})
-        cached = [i for i, key in zip(prompt, keys, strict=True) if key in self.caches.outputs]
-        said = {"nodes": cached, "prompt_id": prompt_id}
+        said = {"nodes": await run.begin(), "prompt_id": prompt_id}
         self.add_message("execution_cached", said, False)
         try:
             for node_id in execute_outputs:
@@ -172,4 +180,6 @@ class Executor:
                 self.add_message("execution_error", failure.details, False)
         else:
             self.add_message("execution_success", {"prompt_id": prompt_id}, False)
-        self.history_result = {"outputs": dict(self.caches.ui), "meta": {}}
+        ui = self.caches.ui
+        shown = {node_id: ui.get(node_id) for node_id in ui.all_node_ids() if ui.get(node_id)}
+        self.history_result = {"outputs": shown, "meta": {}}
