@@ -16,6 +16,7 @@ from typing import Any
 
 from comfytrickle.errors import NodeError
 from comfytrickle.workflow.model import Node, Workflow, is_link, unwrap_value
+from workers.engine.contracts import is_async, validation_function
 from workers.engine.needed import needed_nodes
 from workers.engine.spec import InputSpec, NodeSpec, convert_literal, read_spec
 from workers.engine.unsupported import unsupported
@@ -101,7 +102,7 @@ class _NodeCheck:
     received: dict[str, Any] = field(default_factory=dict)  # input -> type of what is linked
 
     def __post_init__(self) -> None:
-        self.validator = getattr(self.spec.cls, "VALIDATE_INPUTS", None)
+        self.validator = validation_function(self.spec.cls)
         self.asks: frozenset[str] = frozenset()
         self.asks_all = False
         if self.validator is not None:
@@ -165,7 +166,9 @@ class _NodeCheck:
             self._add("value_bigger_than_max", f"{value} > {options['max']}", declared.name)
         else:
             choices = _choices(declared)
-            if choices is not None and value not in choices:
+            several = options.get("multiselect") and isinstance(value, list)
+            chosen = value if several else [value]
+            if choices is not None and any(choice not in choices for choice in chosen):
                 known = (
                     f"one of {list(choices)}"
                     if len(choices) <= _SHOWN_CHOICES
@@ -175,7 +178,7 @@ class _NodeCheck:
 
     def own_validation(self) -> None:
         """VALIDATE_INPUTS is asked with the inputs that it names; links count as None."""
-        if self.validator is None or inspect.iscoroutinefunction(self.validator):
+        if self.validator is None or is_async(self.validator):
             return
         if any(self.asks_all or error.input_name in self.asks for error in self.errors):
             return  # it could only stumble over what is reported already

@@ -11,6 +11,7 @@ from comfytrickle.messages import EngineConfig
 from comfytrickle.workflow.model import Workflow
 from workers.engine.catalogue import object_info
 from workers.engine.check import check_workflow
+from workers.engine.constants import Constants
 from workers.engine.registry import Registry, build_registry
 from workers.engine.resident import ResidentGraph, load_resident
 
@@ -24,6 +25,7 @@ class EmbeddedEngine:
         torch.set_num_threads(config.threads)
         self.device = _usable_device(config.device)
         self._registry = build_registry(config.node_paths) if registry is None else registry
+        self._constants = Constants()
 
     def check(self, workflow: Workflow) -> list[NodeError]:
         return check_workflow(workflow, self._registry.classes, self._registry.absent)
@@ -38,7 +40,9 @@ class EmbeddedEngine:
                 f"{first.message}{more}",
                 errors,
             )
-        return load_resident(workflow, self._registry.classes, self.device, "embedded")
+        return load_resident(
+            workflow, self._registry.classes, self.device, "embedded", self._constants
+        )
 
     def object_info(self) -> dict[str, Any]:
         return object_info(self._registry)

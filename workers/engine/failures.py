@@ -15,16 +15,23 @@ from workers.limits import memory_left
 _MAX_MESSAGE = 1000
 _MAX_TRACEBACK = 8000
 _CHANNELS = (1, 3, 4)
+_EXPANDS = "it expands into a subgraph, which this engine cannot do"
+BLOCKS = "it returned an ExecutionBlocker, which this engine cannot do"
 
 
 class BadResult(Exception):
-    """A node returned what its RETURN_TYPES do not promise."""
+    """A node returned what its RETURN_TYPES do not promise, or what only an executor can follow."""
+
+
+class NeedsExecutor(NodeFailed):
+    """The resident graph cannot go on with what a node returned; ComfyUI's executor has its own
+    rules for it. It would come again with the next frame."""
 
 
 def node_failure(node_id: str, class_type: str, error: BaseException) -> NodeFailed:
     """The error as text; it holds no reference to the frames it came through."""
     if isinstance(error, BadResult):
-        return NodeFailed(node_id, class_type, str(error))
+        return NeedsExecutor(node_id, class_type, str(error))
     name = type(error).__name__
     try:
         text = str(error)
@@ -47,15 +54,21 @@ def _is_want_of_memory(error: BaseException, text: str) -> bool:
 
 
 def unpack(result: Any, arity: int) -> tuple[Any, ...] | list[Any]:
-    """The outputs in what a V1 node returned: a tuple, a list, or a dict with "result" (a node
-    without outputs may return anything). Raises BadResult."""
+    """The outputs in what a node returned: a tuple, a list, a dict with "result", or V3's
+    NodeOutput (a node without outputs may return anything). Raises BadResult."""
     kind = type(result).__name__
     if isinstance(result, dict):
         if "expand" in result:
-            raise BadResult("it expands into a subgraph, which this engine cannot do")
+            raise BadResult(_EXPANDS)
         return unpack(result["result"], arity) if "result" in result else unpack((), arity)
+    if hasattr(result, "block_execution"):
+        if result.expand is not None:
+            raise BadResult(_EXPANDS)
+        if result.block_execution is not None:
+            raise BadResult(BLOCKS)
+        return unpack(() if result.result is None else result.result, arity)
     if kind == "ExecutionBlocker":
-        raise BadResult("it returned an ExecutionBlocker, which this engine cannot do")
+        raise BadResult(BLOCKS)
     if inspect.iscoroutine(result):
         result.close()
         raise BadResult("it is asynchronous, which this engine cannot do")

@@ -21,9 +21,9 @@ from comfytrickle.workflow.model import (
     is_link,
     unwrap_value,
 )
+from workers.engine.contracts import HIDDEN_NONE, accepts_all
 from workers.engine.needed import live_nodes
 from workers.engine.spec import NodeSpec, convert_literal
-from workers.engine.unsupported import HIDDEN_NONE
 
 FRAME_SLOT = 0
 _TAKEN = frozenset({SAVE_TENSOR, SAVE_AUDIO_TENSOR, SAVE_TEXT_TENSOR})
@@ -36,6 +36,7 @@ class Step:
     node_id: str
     spec: NodeSpec
     literals: Mapping[str, Any]  # arguments that are the same for each frame
+    hidden: Mapping[str, Any]  # hidden inputs, which the contracts pass in their own ways
     links: tuple[tuple[str, int], ...]  # (argument, slot)
     stores: tuple[tuple[int, int], ...]  # (output, slot), for outputs that somebody reads
     release: tuple[int, ...]  # slots that nobody reads after this step
@@ -65,16 +66,21 @@ class Plan:
     constant_nodes: int
 
 
-def make_plan(workflow: Workflow, specs: Mapping[str, NodeSpec], changing: frozenset[str]) -> Plan:
+def make_plan(
+    workflow: Workflow,
+    specs: Mapping[str, NodeSpec],
+    changing: frozenset[str],
+    api: Mapping[str, Any],
+) -> Plan:
     """``specs``: node id -> spec of every node that runs (a workflow without errors);
-    ``changing``: ids of nodes whose IS_CHANGED says that they give something new each time."""
+    ``changing``: ids of nodes whose IS_CHANGED says that they give something new each time;
+    ``api``: the workflow in API format, for nodes that want to see it."""
     live = live_nodes(workflow, specs, changing)
     order = [node_id for node_id in workflow.order if node_id in specs]
     slots = _assign_slots(workflow, specs)
     outputs: dict[str, list[tuple[int, int]]] = {}
     for (source, output), slot in slots.items():
         outputs.setdefault(source, []).append((output, slot))
-    api = workflow.to_api()
     taken: list[Taken] = []
     drafts: list[Step] = []
     for node_id in order:
@@ -86,12 +92,13 @@ def make_plan(workflow: Workflow, specs: Mapping[str, NodeSpec], changing: froze
             for name, value in node.inputs.items()
             if is_link(value)
         )
-        literals = literal_arguments(node, specs[node_id], api)
+        literals = literal_arguments(node, specs[node_id])
         if node.class_type in _TAKEN:
             taken.append(Taken(node_id, node.class_type, literals, links))
             continue
         stores = tuple(outputs.get(node_id, ()))
-        drafts.append(Step(node_id, specs[node_id], literals, links, stores, ()))
+        hidden = hidden_values(node, specs[node_id], api)
+        drafts.append(Step(node_id, specs[node_id], literals, hidden, links, stores, ()))
 
     constant = [step for step in drafts if step.node_id not in live]
     running = [step for step in drafts if step.node_id in live]
@@ -102,7 +109,7 @@ def make_plan(workflow: Workflow, specs: Mapping[str, NodeSpec], changing: froze
     kept = {slot for end in taken for _, slot in end.links} | held
     frame_out = next(end for end in taken if end.node_id == workflow.frame_output)
     return Plan(
-        constant=_with_releases(constant, held),
+        constant=tuple(constant),
         live=_with_releases(running, frozenset(kept)),
         slots=1 + max(slots.values()),
         held=held,
@@ -113,21 +120,33 @@ def make_plan(workflow: Workflow, specs: Mapping[str, NodeSpec], changing: froze
     )
 
 
-def literal_arguments(node: Node, spec: NodeSpec, api: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of a node that are no links: declared inputs, converted, and hidden ones."""
+def literal_arguments(node: Node, spec: NodeSpec) -> dict[str, Any]:
+    """The inputs of a node that are no links. Those that are declared are converted; those that
+    are not are left out, but for a hidden input of V1 that a front end filled."""
     arguments: dict[str, Any] = {}
+    hidden = {} if spec.v3 else spec.hidden()
     for name, raw in node.inputs.items():
+        if is_link(raw):
+            continue
         declared = spec.input(name)
-        if not is_link(raw) and declared is not None:
+        if declared is not None:
             arguments[name] = convert_literal(declared.type, unwrap_value(raw))
+        elif name in hidden or accepts_all(spec.cls):
+            arguments[name] = raw
+    return arguments
+
+
+def hidden_values(node: Node, spec: NodeSpec, api: Mapping[str, Any]) -> dict[str, Any]:
+    """What the engine supplies beside the inputs. ``api``: the workflow in API format."""
+    values: dict[str, Any] = {}
     for name, wanted in spec.hidden().items():
         if wanted == "UNIQUE_ID":
-            arguments[name] = node.id
+            values[name] = node.id
         elif wanted == "PROMPT":
-            arguments[name] = api
+            values[name] = api
         elif isinstance(wanted, str) and wanted in HIDDEN_NONE:
-            arguments[name] = None
-    return arguments
+            values[name] = None
+    return values
 
 
 def _assign_slots(workflow: Workflow, specs: Mapping[str, NodeSpec]) -> dict[tuple[str, int], int]:
@@ -156,6 +175,7 @@ def _with_releases(steps: list[Step], keep: frozenset[int]) -> tuple[Step, ...]:
             step.node_id,
             step.spec,
             step.literals,
+            step.hidden,
             step.links,
             step.stores,
             tuple(

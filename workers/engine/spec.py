@@ -1,7 +1,8 @@
-"""What a node class says about itself: ComfyUI's V1 contract, read once.
+"""What a node class says about itself, in the words of ComfyUI's V1 contract, read once.
 
 ``INPUT_TYPES()`` gives ``{"required": {name: (type, options)}, "optional": ..., "hidden": ...}``;
-``RETURN_TYPES``, ``FUNCTION``, ``OUTPUT_NODE`` and the rest are class attributes.
+``RETURN_TYPES``, ``FUNCTION``, ``OUTPUT_NODE`` and the rest are class attributes. V3 classes answer
+to the same names.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from workers.engine.contracts import claims_v3, is_v3
 
 _NUMBERS_AND_TEXT: Mapping[str, Callable[[Any], Any]] = {
     "INT": int,
@@ -37,6 +40,7 @@ class NodeSpec:
     cls: Any
     declared: Mapping[str, Any]
     returns: tuple[Any, ...]
+    v3: bool = False
 
     def input(self, name: str) -> InputSpec | None:
         """The declaration of a required or optional input, or None."""
@@ -57,7 +61,7 @@ class NodeSpec:
     def hidden(self) -> Mapping[str, Any]:
         """Name -> what the engine is to supply ("UNIQUE_ID", "PROMPT", ...)."""
         hidden: Mapping[str, Any] = self.declared.get("hidden") or {}
-        return hidden
+        return {name: wanted[0] for name, wanted in hidden.items()} if self.v3 else hidden
 
     @property
     def is_output(self) -> bool:
@@ -66,7 +70,7 @@ class NodeSpec:
 
 def read_spec(class_type: str, cls: Any) -> NodeSpec:
     """Raises whatever the class's INPUT_TYPES raises (it is foreign code)."""
-    return NodeSpec(class_type, cls, cls.INPUT_TYPES(), tuple(cls.RETURN_TYPES))
+    return NodeSpec(class_type, cls, cls.INPUT_TYPES(), tuple(cls.RETURN_TYPES), is_v3(cls))
 
 
 def is_output_node(cls: Any) -> bool:
@@ -74,18 +78,28 @@ def is_output_node(cls: Any) -> bool:
 
 
 def class_problem(cls: object) -> str | None:
-    """Why this is no V1 node class, or None."""
+    """Why this is no node class that can be called, or None."""
     if not isinstance(cls, type):
         return "is not a class"
     if not callable(getattr(cls, "INPUT_TYPES", None)):
         return "has no INPUT_TYPES"
-    if hasattr(cls, "define_schema"):
-        return "is a V3 node, which needs the comfyui engine"
+    if claims_v3(cls):
+        return _v3_problem(cls)
     if not isinstance(getattr(cls, "RETURN_TYPES", None), tuple | list):
         return "has no RETURN_TYPES"
     function = getattr(cls, "FUNCTION", None)
     if not isinstance(function, str) or not callable(getattr(cls, function, None)):
         return f"its FUNCTION {function!r} is no method"
+    return None
+
+
+def _v3_problem(cls: Any) -> str | None:
+    if not is_v3(cls):
+        return "is a V3 node, which needs the comfyui engine"
+    try:
+        cls.GET_SCHEMA()
+    except Exception as error:  # noqa: BLE001 - the node's own code; reported
+        return f"its schema cannot be read: {type(error).__name__}: {error}"
     return None
 
 
