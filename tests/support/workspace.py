@@ -7,10 +7,13 @@ generation to the next is written here.
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+
+import pytest
 
 _PARTS = Path(__file__).parent / "workspace_parts"
 
@@ -26,6 +29,7 @@ class Generation:
     execution: str
     nodes: str
     v3: bool = False
+    short_names: bool = False  # a node pack is a module named as its folder
     async_nodes: bool = True
 
 
@@ -117,6 +121,7 @@ GENERATIONS: dict[str, Generation] = {
         None,
         _OLD.format(arguments="lru_size=None", kept="lru_size"),
         _SYNC_NODES.format(arguments="init_custom_nodes=True"),
+        short_names=True,
         async_nodes=False,
     ),
     "2025-04": Generation(
@@ -171,11 +176,31 @@ def write_workspace(folder: Path, generation: str, packs: Iterable[tuple[str, st
         (folder / name).mkdir(parents=True)
     (folder / "execution.py").write_text(made.execution, encoding="utf-8")
     with (folder / "nodes.py").open("a", encoding="utf-8") as nodes:
-        nodes.write(f"{made.nodes}\nV3 = {made.v3}\n")
+        nodes.write(f"{made.nodes}\nV3, SHORT_NAMES = {made.v3}, {made.short_names}\n")
     if made.version is not None:
         version = f'__version__ = "{made.version}"\n'
         (folder / "comfyui_version.py").write_text(version, encoding="utf-8")
     add_packs(folder, packs)
+    return folder
+
+
+def copy_real_workspace(folder: Path) -> Path:
+    """A copy of the ComfyUI that COMFYUI_WORKSPACE names, without its models and node packs.
+
+    Returns ``folder``. Skips the test where none is named.
+    """
+    named = os.environ.get("COMFYUI_WORKSPACE")
+    if not named:
+        pytest.skip("COMFYUI_WORKSPACE names no ComfyUI")
+    left_out = (".git", "models", "custom_nodes", "input", "output", "temp", "user", "__pycache__")
+    root = Path(named)
+
+    def only_here(here: str, names: list[str]) -> list[str]:
+        return [name for name in names if name in left_out and Path(here) == root]
+
+    shutil.copytree(root, folder, ignore=only_here)
+    for name in ("models/checkpoints", "input", "output", "custom_nodes"):
+        (folder / name).mkdir(parents=True)
     return folder
 
 

@@ -50,6 +50,16 @@ def _timeout_input() -> tuple[str, dict[str, Any]]:
     )
 
 
+def _picture_input() -> tuple[str, dict[str, Any]]:
+    return (
+        "STRING",
+        {
+            "default": "",
+            "tooltip": "The picture that stands for the frame in ComfyUI's editor; not used here.",
+        },
+    )
+
+
 class LoadTensor(_StreamNode):
     """The current frame: IMAGE [1, height, width, 3]."""
 
@@ -59,7 +69,8 @@ class LoadTensor(_StreamNode):
 
     @classmethod
     def INPUT_TYPES(cls) -> InputTypes:
-        return {"required": {}, "optional": {"timeout_seconds": _timeout_input()}}
+        optional = {"image": _picture_input(), "timeout_seconds": _timeout_input()}
+        return {"required": {}, "optional": optional}
 
 
 class SaveTensor(_StreamNode):

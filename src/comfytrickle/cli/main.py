@@ -26,6 +26,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "trickle-server": ("comfytrickle.cli.trickle_server", "run a local trickle server"),
     "publish": ("comfytrickle.cli.publish", "publish a file or a test pattern to a channel"),
     "pull": ("comfytrickle.cli.pull", "read a channel into a file"),
+    "install-nodes": (
+        "comfytrickle.cli.install_nodes",
+        "put the stream's nodes into a ComfyUI, for its editor",
+    ),
     "demo": ("comfytrickle.cli.demo", "see it all work on this machine"),
 }
 

@@ -37,7 +37,8 @@ async def _load_custom_node(module_path, ignore=frozenset(), module_parent="cust
     path = Path(module_path)
     file = path / "__init__.py" if path.is_dir() else path
     try:
-        spec = importlib.util.spec_from_file_location(str(path).replace(".", "_x_"), file)
+        name = path.stem if SHORT_NAMES else str(path).replace(".", "_x_")
+        spec = importlib.util.spec_from_file_location(name, file)
         module = importlib.util.module_from_spec(spec)
         sys.modules[spec.name] = module
         spec.loader.exec_module(module)

@@ -149,5 +149,13 @@ def _wrong_value(inputs, name, kind, options, own_check):
         return [_error("value_bigger_than_max", message, name, input_name=name)]
     if isinstance(kind, list) and value not in kind:
         details = f"{name}: '{value}' not in {kind}"
-        return [_error("value_not_in_list", "Value not in list", details, input_name=name)]
+        return [
+            _error(
+                "value_not_in_list",
+                "Value not in list",
+                details,
+                input_name=name,
+                received_value=value,
+            )
+        ]
     return []
