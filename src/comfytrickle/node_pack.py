@@ -14,8 +14,8 @@ from pathlib import Path
 from comfytrickle import __version__
 from comfytrickle.errors import ComfytrickleError
 
-# Not a name that could be imported: up to some version after 0.3.14, ComfyUI makes a pack the module
-# of its folder's name. In a worker that runs that ComfyUI it would take our own package's place.
+# Not a name that could be imported: up to some version after 0.3.14, ComfyUI makes a pack the
+# module of its folder's name. In a worker that runs that ComfyUI it would take our package's place.
 FOLDER = "comfytrickle-nodes"
 MARKER = "installed.json"
 
