@@ -42,18 +42,22 @@ class EngineStage(Stage):
         output: Handover[Frame],
         stats: Stats,
         engine: Engine | None = None,
+        warmed: LoadedWorkflow | None = None,
         *,
         on_ready: Callable[[float], None],
         on_params: Callable[[ParamsApplied | ParamsRejected], None],
         on_failed: Callable[[Failed], None],
         on_error: Callable[[str, Exception], None],
     ) -> None:
+        """``engine``: one that was built before; ``warmed``: a workflow that it has loaded. Both
+        are closed here."""
         super().__init__("engine", on_error)
         self._config = config
         self._slot = slot
         self._output = output
         self._stats = stats
         self._engine = engine
+        self._warmed = warmed
         self._on_ready = on_ready
         self._on_params = on_params
         self._on_failed = on_failed
@@ -78,6 +82,7 @@ class EngineStage(Stage):
         if self._engine is None:
             self._engine = build_engine(self._config.engine)
         workflow = self._engine.load(parse_prompt(self._config.workflow))
+        self._close_warmed()  # what it shares with the stream's own stays loaded
         self.detail = workflow.detail
         bridge = FrameBridge(self._engine.device)
         self._loader.begin(self._engine)
@@ -95,8 +100,14 @@ class EngineStage(Stage):
         self._loader.end()
         while not self._changes.empty():
             self._changes.get().drop()
+        self._close_warmed()
         if self._engine is not None:
             self._engine.close()
+
+    def _close_warmed(self) -> None:
+        if self._warmed is not None:
+            self._warmed.close()
+            self._warmed = None
 
     def _serve(self, workflow: LoadedWorkflow, bridge: FrameBridge) -> None:
         try:

@@ -24,10 +24,9 @@ from comfytrickle.messages import (
 )
 from comfytrickle.pipe import Pipe
 from comfytrickle.progress import ProgressPage
-from workers.engine.protocol import Engine
 from workers.inspector import serve_inspector
 from workers.stream import StreamSession
-from workers.warm_engine import warm_engine
+from workers.warm_engine import WarmEngine, warm_engine
 
 log = logging.getLogger(__name__)
 
@@ -37,19 +36,19 @@ async def serve(sock: socket.socket, launch: Launch, page: ProgressPage | None) 
     pipe: Pipe[ToWorker] = await Pipe.open(sock, ToWorker)
     try:
         pipe.send(Hello(pid=os.getpid()))
-        engine: Engine | None = None
+        warm: WarmEngine | None = None
         while True:
             message = await pipe.receive()
             if not isinstance(message, ConfigureWarm):
                 break
-            engine = await _warm(pipe, message)
-            if engine is None:
+            warm = await _warm(pipe, message)
+            if warm is None:
                 return 1
         match message:
             case ConfigureStream(config=config, launch=stream_launch):
                 if stream_launch is not None:
                     open_worker_log(stream_launch)
-                return await StreamSession(pipe, config, page, engine).run()
+                return await StreamSession(pipe, config, page, warm).run()
             case ConfigureInspector(engine=engine_config):
                 return await serve_inspector(pipe, engine_config)
             case Drain(reason=reason):
@@ -65,15 +64,15 @@ async def serve(sock: socket.socket, launch: Launch, page: ProgressPage | None) 
         pipe.close()
 
 
-async def _warm(pipe: Pipe[ToWorker], wanted: ConfigureWarm) -> Engine | None:
+async def _warm(pipe: Pipe[ToWorker], wanted: ConfigureWarm) -> WarmEngine | None:
     """The engine for a stream to come; None when it cannot be built (the parent was told)."""
     begun = time.monotonic()
     try:
-        engine = await asyncio.to_thread(warm_engine, wanted)
+        warm = await asyncio.to_thread(warm_engine, wanted)
     except Exception as error:  # a user's node pack may raise anything
         log.exception("the engine cannot be warmed up")
         pipe.send(Failed("startup", f"{type(error).__name__}: {error}", retryable=False))
         await pipe.flush(1.0)
         return None
     pipe.send(Warm(load_s=time.monotonic() - begun))
-    return engine
+    return warm

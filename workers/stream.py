@@ -30,7 +30,7 @@ from workers.audio import AudioRoute
 from workers.decode_stage import BadSource, DecodeStage
 from workers.device import DeviceFailed
 from workers.encode_stage import EncodeStage
-from workers.engine.protocol import Engine, NodeFailed
+from workers.engine.protocol import NodeFailed
 from workers.engine_stage import EngineStage
 from workers.items import Item, Packet, Resize
 from workers.media.decode import UnsupportedVideo
@@ -40,6 +40,7 @@ from workers.queues import Handover, Inbox, Outbox
 from workers.report import Reporter
 from workers.stacks import dump_stacks
 from workers.stats import Stats
+from workers.warm_engine import WarmEngine
 
 log = logging.getLogger(__name__)
 
@@ -66,9 +67,9 @@ class StreamSession:
         pipe: Pipe[m.ToWorker],
         config: m.StreamConfig,
         page: ProgressPage | None,
-        engine: Engine | None = None,
+        warm: WarmEngine | None = None,
     ) -> None:
-        """``page``: where progress is written; ``engine``: one that was built before."""
+        """``page``: where progress is written; ``warm``: an engine that was built before."""
         self._pipe = pipe
         self._page = page
         self._config = config
@@ -94,7 +95,8 @@ class StreamSession:
             self._slot,
             between,
             self._stats,
-            engine,
+            warm.engine if warm else None,
+            warm.workflow if warm else None,
             on_ready=lambda s: self._from_thread(self._ready, s),
             on_params=lambda answer: self._from_thread(self._params_answer, answer),
             on_failed=lambda failed: self._from_thread(self._pipe.send, failed),

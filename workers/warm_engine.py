@@ -2,37 +2,47 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 
 from comfytrickle.messages import ConfigureWarm
 from comfytrickle.workflow import parse_prompt
 from workers.engine.factory import build_engine
-from workers.engine.protocol import Engine
+from workers.engine.protocol import Engine, LoadedWorkflow
 
 _FRAMES = 2  # the first one loads and compiles, the second one runs as all later ones
 _SIZE = 512
 
 
-def warm_engine(wanted: ConfigureWarm) -> Engine:
-    """Build it; with a workflow, load that, run frames through it and put it away again.
+@dataclass(slots=True)
+class WarmEngine:
+    """``workflow``: what it was warmed up with. The stream loads its own, since nodes may hold
+    state and a stream begins with none; until it has, this one stays, and with it the models that
+    both use. Whoever takes this over closes both."""
 
-    The stream loads its own: nodes may hold state, and a stream begins with none. What stays is
-    what an engine keeps between loads: imports, models, compiled kernels.
+    engine: Engine
+    workflow: LoadedWorkflow | None = None
+
+
+def warm_engine(wanted: ConfigureWarm) -> WarmEngine:
+    """Build it; with a workflow, load that and run frames through it.
+
     Raises InvalidInput, InvalidWorkflow, NodeFailed.
     """
     engine = build_engine(wanted.engine)
+    warm = WarmEngine(engine)
     if wanted.workflow is None:
-        return engine
+        return warm
     try:
-        loaded = engine.load(parse_prompt(wanted.workflow))
-        try:
-            height, width = wanted.height or _SIZE, wanted.width or _SIZE
-            frame = torch.full((1, height, width, 3), 0.5, device=engine.device)
-            for _ in range(_FRAMES):
-                loaded.run(frame.clone())
-        finally:
-            loaded.close()
+        warm.workflow = engine.load(parse_prompt(wanted.workflow))
+        height, width = wanted.height or _SIZE, wanted.width or _SIZE
+        frame = torch.full((1, height, width, 3), 0.5, device=engine.device)
+        for _ in range(_FRAMES):
+            warm.workflow.run(frame.clone())
     except BaseException:
+        if warm.workflow is not None:
+            warm.workflow.close()
         engine.close()
         raise
-    return engine
+    return warm

@@ -36,7 +36,8 @@ class Constants:
         self._lock = threading.Lock()
         self._entries: dict[str, _Entry] = {}
 
-    def __len__(self) -> int:
+    def count(self) -> int:
+        """How many entries are held."""
         return len(self._entries)
 
     def lease(self) -> Lease:
