@@ -58,11 +58,14 @@ class RestartPolicy:
         """Restarts that are not forgiven yet."""
         return max(0.0, self._spent - (now - self._at) / self._limits.forgive_s)
 
-    def ended(self, cause: ExitCause, failed_kind: str | None, now: float) -> Decision:
-        """A worker of the stream ended. ``failed_kind``: why it gave up itself, if it did."""
+    def ended(
+        self, cause: ExitCause, failed_kind: str | None, now: float, *, final: bool = False
+    ) -> Decision:
+        """A worker of the stream ended. ``failed_kind``: why it gave up itself, if it did;
+        ``final``: and said that no other is wanted."""
         if cause in GOOD_ENDS:
             return Decision(Next.END)
-        if failed_kind in _HOPELESS_KINDS:
+        if final or failed_kind in _HOPELESS_KINDS:
             return Decision(Next.FAIL)
         spent = self.spent(now)
         if spent + 1 > self._limits.budget:

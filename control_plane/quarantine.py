@@ -31,6 +31,8 @@ class Death:
     exit_code: int | None
     message: str | None
     log_tail: str | None = None
+    node_id: str | None = None  # of the node that it died of, where that is known
+    node_type: str | None = None
 
     def report(self) -> dict[str, Any]:
         return {
@@ -40,6 +42,8 @@ class Death:
             "signal": self.signal,
             "exit_code": self.exit_code,
             "message": self.message,
+            "node_id": self.node_id,
+            "node_type": self.node_type,
             "log_tail": self.log_tail,
         }
 
@@ -68,6 +72,8 @@ class Story:
         last = self.deaths[-1]
         ending = last.signal or f"exit code {last.exit_code}"
         text = f"it ended its worker {len(self.deaths)} times, last with {ending} ({last.cause})"
+        if last.node_id is not None:
+            text += f" in node {last.node_id} ({last.node_type})"
         return f"{text}: {last.message}" if last.message else text
 
 

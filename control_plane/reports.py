@@ -163,8 +163,13 @@ def _size(facts: StreamFacts) -> tuple[int | None, int | None]:
 
 def _frames(counters: Counters | None) -> dict[str, Any]:
     if counters is None:
-        return {"in": None, "out": None, "dropped": {}}
-    return {"in": counters.frames_in, "out": counters.frames_out, "dropped": counters.dropped}
+        return {"in": None, "out": None, "dropped": {}, "passed_through": None}
+    return {
+        "in": counters.frames_in,
+        "out": counters.frames_out,
+        "dropped": counters.dropped,
+        "passed_through": counters.passed_through,
+    }
 
 
 def _latency(status: Status | None) -> dict[str, Any]:
@@ -206,7 +211,8 @@ def last_error(facts: StreamFacts) -> dict[str, Any] | None:
 
 def _log_tail_of(failed: Failed, deaths: Sequence[Death]) -> str | None:
     """For a worker that died and was replaced: its last lines."""
-    return deaths[-1].log_tail if deaths and failed.kind in ("worker", "hung") else None
+    is_its_end = failed.kind == "worker" or not failed.retryable
+    return deaths[-1].log_tail if deaths and is_its_end else None
 
 
 def _how_it_ended(facts: StreamFacts) -> str:

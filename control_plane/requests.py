@@ -20,6 +20,8 @@ from control_plane import bodies
 SIZE_MIN, SIZE_MAX = 16, 4096
 FRAMERATE_MIN, FRAMERATE_MAX = 0.1, 240.0
 DROPS = ("latest", "never")
+ON_ERRORS = ("restart", "passthrough", "stop")
+ON_ERROR_AFTER_MAX = 10_000  # frames in a row
 PRESETS = (
     "ultrafast",
     "superfast",
@@ -41,9 +43,11 @@ URL_KEYS = ("subscribe_url", "publish_url", "control_url", "events_url", "data_u
 PROMPT_KEYS = ("prompt", "prompts")
 TIMEOUT_KEYS = ("appear_timeout_s", "idle_timeout_s")  # of a start only
 PARAM_KEYS = (
-    *PROMPT_KEYS, "width", "height", "max_framerate", "drop", "encode", *TIMEOUT_KEYS
+    *PROMPT_KEYS, "width", "height", "max_framerate", "drop", "on_error", "on_error_after",
+    "encode", *TIMEOUT_KEYS,
 )  # fmt: skip
 ENCODE_KEYS = ("preset", "bitrate", "crf", "gop_s")
+_DEFAULT = StreamConfig("", {})
 
 
 class StartRequest(msgspec.Struct, frozen=True):
@@ -58,6 +62,8 @@ class StartRequest(msgspec.Struct, frozen=True):
     height: int | None
     max_framerate: float | None
     drop: str
+    on_error: str
+    on_error_after: int
     encode: EncodeConfig
     appear_timeout_s: float
     idle_timeout_s: float | None
@@ -72,6 +78,8 @@ class StartRequest(msgspec.Struct, frozen=True):
             height=self.height,
             max_framerate=self.max_framerate,
             drop=self.drop,
+            on_error=self.on_error,
+            on_error_after=self.on_error_after,
             encode=self.encode,
             appear_timeout_s=self.appear_timeout_s,
             idle_timeout_s=self.idle_timeout_s,
@@ -92,13 +100,19 @@ class ParamsRequest(msgspec.Struct, frozen=True):
     width: int | None = None
     height: int | None = None
     max_framerate: float | None = None
+    on_error: str | None = None
+    on_error_after: int | None = None
     drop: str | None = None  # these two are fixed at the start: accepted when they
     encode: EncodeConfig | None = None  # change nothing
     ignored: list[str] = []
 
     @property
     def changes_frames(self) -> bool:
-        return self.workflow is not None or self.width is not None or self.max_framerate is not None
+        """Or what follows when one fails: in short, the worker has to be told."""
+        given = (
+            self.workflow, self.width, self.max_framerate, self.on_error, self.on_error_after
+        )  # fmt: skip
+        return any(value is not None for value in given)
 
 
 def read_start(body: Mapping[str, Any], header_id: str | None = None) -> StartRequest:
@@ -126,6 +140,8 @@ def read_start(body: Mapping[str, Any], header_id: str | None = None) -> StartRe
         height=height,
         max_framerate=_framerate(params, "params."),
         drop=bodies.one_of(params, "drop", DROPS, "params.") or "latest",
+        on_error=bodies.one_of(params, "on_error", ON_ERRORS, "params.") or _DEFAULT.on_error,
+        on_error_after=_error_limit(params, "params.") or _DEFAULT.on_error_after,
         encode=_encode(params, "params.") or EncodeConfig(),
         appear_timeout_s=_appear_timeout(params, "params."),
         idle_timeout_s=bodies.real(params, "idle_timeout_s", 1, TIMEOUT_MAX, "params."),
@@ -148,6 +164,8 @@ def read_params(body: Mapping[str, Any]) -> ParamsRequest:
         width=width,
         height=height,
         max_framerate=_framerate(params, where),
+        on_error=bodies.one_of(params, "on_error", ON_ERRORS, where),
+        on_error_after=_error_limit(params, where),
         drop=bodies.one_of(params, "drop", DROPS, where),
         encode=_encode(params, where),
         ignored=ignored
@@ -196,6 +214,10 @@ def _size(params: Mapping[str, Any], where: str) -> tuple[int | None, int | None
 def _framerate(params: Mapping[str, Any], where: str) -> float | None:
     value = bodies.real(params, "max_framerate", FRAMERATE_MIN, FRAMERATE_MAX, where)
     return None if value is None else float(value)
+
+
+def _error_limit(params: Mapping[str, Any], where: str) -> int | None:
+    return bodies.integer(params, "on_error_after", 1, ON_ERROR_AFTER_MAX, where)
 
 
 def _appear_timeout(params: Mapping[str, Any], where: str) -> float:

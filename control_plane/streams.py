@@ -267,6 +267,8 @@ class Streams:
                 width=change.width,
                 height=change.height,
                 max_framerate=change.max_framerate,
+                on_error=change.on_error,
+                on_error_after=change.on_error_after,
             )
             answer = await worker.update(params)
             if isinstance(answer, ParamsRejected):

@@ -124,7 +124,10 @@ class Supervisor:
         assert worker.exit_cause is not None
         gave_up = worker.gave_up
         decision = self._policy.ended(
-            worker.exit_cause, gave_up.kind if gave_up else None, time.monotonic()
+            worker.exit_cause,
+            gave_up.kind if gave_up else None,
+            time.monotonic(),
+            final=gave_up is not None and gave_up.final,
         )
         if decision.next in (Next.END, Next.FAIL):
             return False
@@ -152,6 +155,7 @@ class Supervisor:
 
     async def _story(self, worker: Worker) -> Death:
         assert worker.exit_cause is not None
+        gave_up = worker.gave_up
         return Death(
             at=worker.ended_at or time.time(),
             stream_id=self._stream.id,
@@ -159,6 +163,8 @@ class Supervisor:
             signal=worker.exit_signal,
             exit_code=worker.exit_code,
             message=worker.failures[-1][1].message if worker.failures else None,
+            node_id=gave_up.node_id if gave_up else None,
+            node_type=gave_up.node_type if gave_up else None,
             log_tail=await self._last_words(worker),
         )
 

@@ -319,7 +319,7 @@ class Worker:
         self.kill()
 
     def _fail(self, failed: m.Failed) -> None:
-        self.failures.append((time.time(), failed))
+        self.failures.append((failed.at or time.time(), failed))
 
     def _to_state(self, state: State) -> None:
         if state.rank > self.state.rank:  # a late report never takes a worker back

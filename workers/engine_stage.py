@@ -20,8 +20,10 @@ from workers.engine.bridge import FrameBridge
 from workers.engine.factory import build_engine
 from workers.engine.protocol import Engine, LoadedWorkflow, NodeFailed
 from workers.loader import Change, Loader
-from workers.media.frames import Frame
+from workers.mark import marked
+from workers.media.frames import RGB, Frame
 from workers.media.slot import Slot
+from workers.node_errors import GaveOut, NodeErrors, Reaction
 from workers.queues import Closed, Handover
 from workers.stages import Stage
 from workers.stats import Drops, Stats
@@ -30,6 +32,8 @@ log = logging.getLogger(__name__)
 
 # The same failure for every frame is logged and reported once in this many seconds.
 _REPORT_EVERY_S = 2.0
+
+Size = tuple[int, int]  # width, height
 
 
 class EngineStage(Stage):
@@ -66,6 +70,9 @@ class EngineStage(Stage):
         self._reported_at = 0.0
         self._unreported = 0
         self._drops = Drops()
+        self._errors = NodeErrors(config.on_error, config.on_error_after)
+        # Of the last frame that worked: the source's size, and that of what became of it.
+        self._sizes: tuple[Size, Size] | None = None
         self.revision = config.revision
         self.detail: dict[str, Any] = {}
 
@@ -128,19 +135,43 @@ class EngineStage(Stage):
         try:
             rgb, owner = bridge.download(workflow.run(bridge.upload(frame.rgb)))
         except NodeFailed as error:
-            self._stats.node_errors += 1
-            self._drops.add("error")
-            self._report(error)
-            self._check_device(error)
-            return
+            shown = self._after_failure(frame, error)
+            if shown is None:
+                return
+            rgb = owner = shown
         except RuntimeError as error:  # kernels run later than they are called: seen in a copy
             self._check_device(error)
             raise
+        else:
+            self._errors.worked()
+            self._sizes = _size(frame.rgb), _size(rgb)
         finally:
             self.busy_since = None
         done = time.monotonic()
         self._stats.engine.add(done - begun)
         self._output.put(replace(frame, rgb=rgb, owner=owner, engine_done=done))
+
+    def _after_failure(self, frame: Frame, error: NodeFailed) -> RGB | None:
+        """The picture to send in place of what failed; None: it is dropped. Raises GaveOut,
+        DeviceFailed."""
+        self._stats.node_errors += 1
+        reaction = self._errors.failed(out_of_memory=error.out_of_memory)
+        gives_out = reaction in (Reaction.REPLACE, Reaction.END)
+        self._report(error, at_once=gives_out)
+        if reaction is not Reaction.PASS:
+            self._drops.add("error")
+        self._check_device(error)
+        if gives_out:
+            final = reaction is Reaction.END
+            raise GaveOut(error, self._errors.in_a_row, final=final) from None
+        if reaction is Reaction.DROP:
+            return None
+        self._stats.passed_through += 1
+        # A picture of another size would cost a new encoder, and viewers a jump.
+        size = _size(frame.rgb)
+        if self._sizes is not None and self._sizes[0] == size:
+            size = self._sizes[1]
+        return marked(frame.rgb, size)
 
     def _check_device(self, error: Exception) -> None:
         """Raises DeviceFailed when no later frame can fare better."""
@@ -161,6 +192,9 @@ class EngineStage(Stage):
                 current.close()
                 current = change.workflow
                 self.detail = current.detail
+                self._errors.worked()
+                self._sizes = None
+            self._errors.change(change.params.on_error, change.params.on_error_after)
             if change.params.max_framerate is not None:
                 self._slot.set_max_framerate(change.params.max_framerate)
             self.revision = change.params.revision
@@ -168,12 +202,19 @@ class EngineStage(Stage):
         self._on_params(change.answer)
         return current
 
-    def _report(self, error: NodeFailed) -> None:
+    def _report(self, error: NodeFailed, *, at_once: bool) -> None:
         now = time.monotonic()
         self._unreported += 1
-        if now - self._reported_at < _REPORT_EVERY_S:
+        if now - self._reported_at < _REPORT_EVERY_S and not at_once:
             return
         log.error("%s (%d frames failed since the last report)\n%s", error, self._unreported,
                   error.traceback)  # fmt: skip
         self._reported_at, self._unreported = now, 0
-        self._on_failed(Failed("node", error.message, error.node_id, error.node_type))
+        if not at_once:  # else the stage's own end tells it
+            self._on_failed(
+                Failed("node", error.message, error.node_id, error.node_type, at=time.time())
+            )
+
+
+def _size(rgb: RGB) -> Size:
+    return int(rgb.shape[1]), int(rgb.shape[0])

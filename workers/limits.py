@@ -12,6 +12,7 @@ import resource
 from pathlib import Path
 
 _STATUS = Path("/proc/self/status")
+_MEMINFO = Path("/proc/meminfo")
 
 
 def limit_memory(more: int) -> None:
@@ -29,8 +30,17 @@ def memory_left() -> int | None:
     return None if limit == resource.RLIM_INFINITY else max(0, limit - _data_bytes())
 
 
+def memory_available() -> int:
+    """Bytes that the machine can still give to anybody."""
+    return _bytes_of(_MEMINFO, "MemAvailable")
+
+
 def _data_bytes() -> int:
-    for line in _STATUS.read_text().splitlines():
-        if line.startswith("VmData:"):
+    return _bytes_of(_STATUS, "VmData")
+
+
+def _bytes_of(path: Path, name: str) -> int:
+    for line in path.read_text().splitlines():
+        if line.startswith(name + ":"):
             return int(line.split()[1]) * 1024
-    raise OSError(f"{_STATUS} has no VmData")
+    raise OSError(f"{path} has no {name}")

@@ -82,6 +82,7 @@ class Stats:
         self.audio_in = 0
         self.audio_out = 0
         self.node_errors = 0
+        self.passed_through = 0
         self.decode = Window()
         self.engine = Window()
         self.encode = Window()
@@ -115,6 +116,7 @@ class Stats:
             audio_in=self.audio_in,
             audio_out=self.audio_out,
             node_errors=self.node_errors,
+            passed_through=self.passed_through,
             **(transport or {}),
         )
 

@@ -36,6 +36,7 @@ from workers.items import Item, Packet, Resize
 from workers.media.decode import UnsupportedVideo
 from workers.media.frames import Frame
 from workers.media.slot import Slot
+from workers.node_errors import GaveOut
 from workers.queues import Handover, Inbox, Outbox
 from workers.report import Reporter
 from workers.stacks import dump_stacks
@@ -157,8 +158,7 @@ class StreamSession:
                 await asyncio.wait(over, return_when=asyncio.FIRST_COMPLETED)
                 if self._failed.done():
                     failed = self._failed.result()
-                    if failed.kind == "source":
-                        # Nothing more will come; what came, and the end, still go out.
+                    if _is_the_end(failed):
                         await asyncio.wait({writing}, timeout=_FLUSH_S)
                     self._send_status(State.DRAINING)  # the last counts are what is kept
                     return await self._give_up(failed)
@@ -185,7 +185,7 @@ class StreamSession:
     def _fail(self, failed: m.Failed) -> None:
         if not self._failed.done():
             self._failed.set_result(failed)
-            if failed.kind != "source":
+            if not _is_the_end(failed):
                 # The sink goes on with the next worker: the end that the stages pass on now must
                 # not become its end.
                 self._writing.cancel()
@@ -224,8 +224,10 @@ class StreamSession:
             case InvalidWorkflow():
                 details = "; ".join(f"node {e.node_id}: {e.message}" for e in error.errors)
                 failed = m.Failed("workflow", f"{error} ({details})", retryable=False)
-            case NodeFailed():
-                failed = m.Failed("node", error.message, error.node_id, error.node_type, False)
+            case NodeFailed() | GaveOut():
+                final = isinstance(error, GaveOut) and error.final
+                failed = m.Failed("node", error.message, error.node_id, error.node_type, False,
+                                  final, time.time())  # fmt: skip
             case DeviceFailed():
                 failed = m.Failed("device", str(error), retryable=False)
             case _:
@@ -315,3 +317,8 @@ class StreamSession:
             log.warning("%s: %s", kind, error)
             self._pipe.send(m.Failed(kind, error))
         self._seen_errors[kind] = error
+
+
+def _is_the_end(failed: m.Failed) -> bool:
+    """Nothing more comes, from no worker: what is in flight, and the end, still go out."""
+    return failed.kind == "source" or failed.final

@@ -101,6 +101,8 @@ class StreamConfig(msgspec.Struct, frozen=True):
     height: int | None = None
     max_framerate: float | None = None  # cap on frames given to the engine
     drop: str = "latest"  # latest | never (back-pressure)
+    on_error: str = "restart"  # restart | passthrough | stop (workers/node_errors.py)
+    on_error_after: int = 30  # frames in a row that fail in a node, 1..10000
     engine: EngineConfig = EngineConfig()
     encode: EncodeConfig = EncodeConfig()
     resume: bool = False  # a replacement worker: go on at the sink's next segment
@@ -152,6 +154,8 @@ class UpdateParams(Message, frozen=True):
     width: int | None = None
     height: int | None = None
     max_framerate: float | None = None
+    on_error: str | None = None
+    on_error_after: int | None = None
 
 
 class Drain(Message, frozen=True):
@@ -243,6 +247,7 @@ class Counters(msgspec.Struct, frozen=True):
     audio_out: int = 0
     transport_retries: int = 0
     node_errors: int = 0
+    passed_through: int = 0  # frames sent on as they came in, marked, since a node failed on them
 
 
 class Status(Message, frozen=True):
@@ -288,7 +293,8 @@ class Failed(Message, frozen=True):
     """An error worth showing on the stream's status.
 
     kind: startup, workflow, node, device, source, sink, decode, encode, internal.
-    retryable=False: this worker gives up and exits.
+    retryable=False: this worker gives up and exits. final=True: another worker is not wanted
+    either. at: time.time() of what it tells of; None: now.
     """
 
     kind: str
@@ -296,6 +302,8 @@ class Failed(Message, frozen=True):
     node_id: str | None = None
     node_type: str | None = None
     retryable: bool = True
+    final: bool = False
+    at: float | None = None
 
 
 class Exiting(Message, frozen=True):

@@ -115,7 +115,7 @@ async def test_a_node_that_fails_now_and_then(api: Api, live: Live) -> None:
 async def test_a_node_that_always_fails_is_mended_live(api: Api, live: Live) -> None:
     async with live.source("in"):
         bad = through("RogueRaiseAlways", 0)
-        await api.start("r", live.url("in"), live.url("out"), prompt=bad)
+        await api.start("r", live.url("in"), live.url("out"), prompt=bad, on_error_after=10_000)
         status = await api.wait("r", lambda s: (s["node_errors"] or 0) > 5)
         assert status["running"] and status["health"] in ("degraded", "stalled")
         assert (

@@ -123,7 +123,8 @@ async def test_twenty_seconds_of_live_video_without_a_frame_lost(api: Api, live:
             assert frames[0].counter == 0
             ended = await api.wait(name, lambda s: not s["running"])
             assert ended["exit_cause"] == "source_ended" and ended["health"] == "ended"
-            assert ended["frames"] == {"in": last + 1, "out": last + 1, "dropped": {}}
+            counted = {"in": last + 1, "out": last + 1, "dropped": {}, "passed_through": 0}
+            assert ended["frames"] == counted
             assert not await live.has_channel(name)
 
 
@@ -155,5 +156,6 @@ async def test_what_is_not_known_is_null(api: Api, live: Live) -> None:
     assert status["fps"] == {"in": None, "out": None}
     assert (status["width"], status["height"]) == (None, None)
     assert status["memory"]["device"] is None and status["memory"]["rss"] > 0
-    assert status["frames"] == {"in": 0, "out": 0, "dropped": {}}  # counted, and none came
+    # counted, and none came
+    assert status["frames"] == {"in": 0, "out": 0, "dropped": {}, "passed_through": 0}
     assert status["detail"]["codec_in"] is None

@@ -84,7 +84,7 @@ async def test_a_worker_that_talks_nonsense(house: House) -> None:
 
 
 async def test_a_worker_that_gets_over_it(house: House) -> None:
-    names = ("fork_a_daemon", "hoard_to_the_limit", "leak_threads", "raise_error", "sys_exit")
+    names = ("fork_a_daemon", "leak_threads", "raise_error", "sys_exit")
     for name, outcome in (await house.do_all(*names)).items():
         status, report, costs = outcome.status, outcome.report, FAULTS[name].lost
         assert report is not None and report.disorder == [] and report.seqs_go_on, name
@@ -94,6 +94,16 @@ async def test_a_worker_that_gets_over_it(house: House) -> None:
         if costs:
             error = status["last_error"]
             assert (error["kind"], error["node_type"]) == ("node", "Misbehave"), name
+
+
+async def test_a_worker_that_wants_too_much_memory(house: House) -> None:
+    outcomes = await house.do_all("hoard", "hoard_to_the_limit")
+    for name, outcome in outcomes.items():
+        check_replaced(outcome, 0.5)
+        error, (death,) = outcome.status["last_error"], outcome.status["deaths"]
+        assert (error["kind"], error["node_type"]) == ("node", "Misbehave"), name
+        assert "MemoryError" in error["message"] and "out of memory" in error["message"], name
+        assert (death["exit_cause"], death["node_type"]) == ("nonzero", "Misbehave"), name
 
 
 async def test_the_fork_server_dies(house: House) -> None:

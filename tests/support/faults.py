@@ -124,11 +124,11 @@ _RESTARTS = [
     "garbage_on_the_pipe",
     "announce_much_on_the_pipe",
     "flood_the_pipe",
+    "hoard",
+    "hoard_to_the_limit",
 ]
 _GO_ON = {
     "fork_a_daemon": 0,
-    "hoard": 1,
-    "hoard_to_the_limit": 1,
     "leak_threads": 0,
     "raise_error": 1,
     "sys_exit": 1,
@@ -144,7 +144,7 @@ FAULTS = {
         *(Fault(deed, Then.RESTART, deed) for deed in _RESTARTS),
         Fault("poisonous_picture", Then.RESTART, "segfault", always=True, at_counter=50, lost=60),
         *(Fault(deed, Then.GO_ON, deed, lost=lost) for deed, lost in _GO_ON.items()),
-        Fault("raise_always", Then.GO_ON, "raise_error", always=True),
+        Fault("raise_always", Then.END, "raise_error", always=True),
         Fault("segfault_always", Then.END, "segfault", always=True),
         Fault("not_built", Then.END, node="CannotBeBuilt", at_load=True, always=True),
         Fault("raise_at_load", Then.END, "raise_error", "MisbehaveConstant", at_load=True,
@@ -255,18 +255,16 @@ class Victim:
         elif then is Then.RESTART:
             status = await self._api.wait(self.name, lambda s: s["restarts"], 60)
         else:
-            expects_error = self.fault.lost or self.fault.always
+            expects_error = self.fault.lost
             status = await self._api.wait(
                 self.name, lambda s: not expects_error or s["node_errors"], 60
             )
         outcome.detected_s = _detected(status, outcome.begun)
-        if not outcome.over and (not self.fault.always or self.fault.at_counter >= 0):
+        if not outcome.over:
             await lane.came(AFTER)
-        elif not outcome.over:
-            await asyncio.sleep(1.0)  # it goes on without a picture, for as long as one likes
 
     def _again(self, outcome: Outcome, lane: Lane) -> float | None:
-        if outcome.over or (self.fault.always and self.fault.at_counter < 0):
+        if outcome.over:
             return None
         restarted = self.fault.then is Then.RESTART
         look = lane.output_again if restarted else lane.first_after

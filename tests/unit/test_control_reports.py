@@ -9,6 +9,7 @@ import pytest
 
 from comfytrickle.messages import Counters, Failed, Latency, Quantiles, Status, StreamConfig
 from comfytrickle.states import ExitCause, Health, State
+from control_plane.quarantine import Death
 from control_plane.reports import StreamFacts, health, iso_time, stream_report
 
 CONFIG = StreamConfig(
@@ -121,7 +122,8 @@ def test_a_running_stream() -> None:
     assert report["uptime_s"] == 10.5
     assert report["started_at"] == "1970-01-01T00:16:40.000Z"
     assert report["frame_count"] == 295
-    assert report["frames"] == {"in": 300, "out": 295, "dropped": {"latest": 5}}
+    frames = {"in": 300, "out": 295, "dropped": {"latest": 5}, "passed_through": 0}
+    assert report["frames"] == frames
     assert report["latency_ms"]["total"] == {"p50": 8.0, "p95": 12.0, "p99": 15.0}
     assert report["latency_ms"]["decode"] is None
     assert report["memory"] == {"rss": 43_000_000, "device": None}
@@ -133,7 +135,8 @@ def test_what_is_not_known_is_null() -> None:
     report = stream_report(facts(None, state=State.STARTING, ready_at=None, pid=None))
     for key in ("frame_count", "node_errors", "transport_retries", "source", "sink"):
         assert report[key] is None, key
-    assert report["frames"]["in"] is None and report["audio"]["out"] is None
+    assert report["frames"]["in"] is None and report["frames"]["passed_through"] is None
+    assert report["audio"]["out"] is None
     assert report["latency_ms"] == {"decode": None, "engine": None, "encode": None, "total": None}
     assert (report["width"], report["height"]) == (640, 360)  # as asked for
 
@@ -172,3 +175,23 @@ def test_a_last_word_is_the_reason() -> None:
     died = facts(**EXITED, exit_cause=ExitCause.NONZERO, exit_code=1, failures=[word])
     error = stream_report(died)["last_error"]
     assert (error["kind"], error["message"]) == ("source", "410 Gone")
+
+
+def test_the_node_that_a_replaced_worker_died_of_is_the_last_error() -> None:
+    word = (1009.0, Failed("node", "no (30 frames in a row)", "7", "Bad", retryable=False))
+    death = Death(1009.0, "s1", "nonzero", None, 1, "no", "its log\n", "7", "Bad")
+    report = stream_report(facts(failures=[word], deaths=[death], restarts=1))
+    error = report["last_error"]
+    assert (error["kind"], error["node_id"], error["node_type"]) == ("node", "7", "Bad")
+    assert error["message"] == "no (30 frames in a row)" and error["log_tail"] == "its log\n"
+    assert (report["deaths"][0]["node_id"], report["deaths"][0]["node_type"]) == ("7", "Bad")
+    hiccup = (1010.0, Failed("node", "bad luck", "7", "Bad"))
+    later = stream_report(facts(failures=[word, hiccup], deaths=[death], restarts=1))
+    assert later["last_error"]["log_tail"] is None  # this worker has not died of it
+
+
+def test_frames_that_were_passed_through_are_shown_and_make_it_degraded() -> None:
+    status = counted(node_errors=7, passed_through=7)
+    assert stream_report(facts(status))["frames"]["passed_through"] == 7
+    assert health(facts(status)) is Health.DEGRADED
+    assert health(facts(status, earlier=status.counters)) is Health.OK

@@ -78,6 +78,7 @@ def test_no_workflow_means_the_pass_through(params: Any) -> None:
     assert (asked.width, asked.height, asked.max_framerate) == (None, None, None)
     assert asked.appear_timeout_s == 120.0
     assert (asked.drop, asked.encode, asked.stream_id) == ("latest", EncodeConfig(), None)
+    assert (asked.on_error, asked.on_error_after) == ("restart", 30)
 
 
 @pytest.mark.parametrize(
@@ -206,10 +207,13 @@ def test_our_own_keys() -> None:
             "appear_timeout_s": "1.5",
             "idle_timeout_s": 30,
             "drop": "never",
+            "on_error": "passthrough",
+            "on_error_after": "5",
             "encode": {"preset": "fast", "bitrate": "2000000", "crf": 20, "gop_s": 0.5, "x": 1},
         }
     )
     assert (asked.max_framerate, asked.drop) == (24.0, "never")
+    assert (asked.on_error, asked.on_error_after) == ("passthrough", 5)
     assert (asked.appear_timeout_s, asked.idle_timeout_s) == (1.5, 30.0)
     assert asked.encode == EncodeConfig(preset="fast", bitrate=2_000_000, crf=20.0, gop_s=0.5)
     assert asked.ignored == ["params.encode.x"]
@@ -225,6 +229,12 @@ def test_our_own_keys() -> None:
         ({"appear_timeout_s": "soon"}, "params.appear_timeout_s"),
         ({"drop": "oldest"}, "params.drop"),
         ({"drop": 1}, "params.drop"),
+        ({"on_error": "ignore"}, "params.on_error"),
+        ({"on_error": True}, "params.on_error"),
+        ({"on_error_after": 0}, "params.on_error_after"),
+        ({"on_error_after": 10_001}, "params.on_error_after"),
+        ({"on_error_after": 2.5}, "params.on_error_after"),
+        ({"on_error_after": "often"}, "params.on_error_after"),
         ({"encode": 5}, "params.encode"),
         ({"encode": {"preset": "warp"}}, "params.encode.preset"),
         ({"encode": {"bitrate": 1}}, "params.encode.bitrate"),
@@ -259,6 +269,20 @@ def test_what_is_not_said_stays() -> None:
     assert (change.workflow, change.width, change.drop, change.encode) == (None, None, None, None)
     assert not change.changes_frames and change.ignored == []
     assert read_params({"stream_id": "a", "max_framerate": 5}).max_framerate == 5.0
+    assert (change.on_error, change.on_error_after) == (None, None)
+
+
+@pytest.mark.parametrize("nested", [True, False])
+def test_what_follows_from_a_failing_node_can_be_changed(nested: bool) -> None:
+    params = {"on_error": "stop", "on_error_after": "7"}
+    change = read_params({"params": params} if nested else params)
+    assert (change.on_error, change.on_error_after, change.ignored) == ("stop", 7, [])
+    assert change.changes_frames
+    assert read_params({"on_error_after": 1}).changes_frames
+    for name, wrong in (("on_error", "never"), ("on_error_after", 0)):
+        with pytest.raises(InvalidInput) as caught:
+            read_params({"params": {name: wrong}} if nested else {name: wrong})
+        assert caught.value.field == ("params." if nested else "") + name
 
 
 # --- JSON -------------------------------------------------------------------------------------

@@ -57,12 +57,14 @@ async def test_a_dead_worker_is_replaced_with_the_last_params_from_where_it_was(
     facts = stream_report(stream.facts())
     assert facts["running"] and facts["restarts"] == 1
     # In flight were 50 - 41 - 8: the new worker reads those again, so they are not counted twice.
-    assert facts["frames"] == {"in": 49, "out": 41, "dropped": {"latest": 8}}
+    frames = facts["frames"]
+    assert (frames["in"], frames["out"], frames["dropped"]) == (49, 41, {"latest": 8})
     assert facts["deaths"][0]["signal"] == "SIGKILL"
     assert facts["last_error"]["kind"] == "worker" and "SIGKILL" in facts["last_error"]["message"]
     report(bench, 1, frames_in=10, frames_out=9, dropped={"error": 1})
     frames = stream_report(stream.facts())["frames"]
-    assert frames == {"in": 59, "out": 50, "dropped": {"latest": 8, "error": 1}}
+    assert (frames["in"], frames["out"]) == (59, 50)
+    assert frames["dropped"] == {"latest": 8, "error": 1}
 
 
 async def test_pictures_that_kill_one_worker_after_the_other_are_left_out(bench: Bench) -> None:
@@ -125,6 +127,25 @@ async def test_what_a_new_worker_would_meet_again_ends_the_stream(bench: Bench, 
     assert len(bench.workers) == 1
     assert stream_report(stream.facts())["last_error"]["message"] == "no good"
     assert bench.streams.quarantine.all_held() == []
+
+
+async def test_a_node_that_has_ended_its_worker_is_named(bench: Bench) -> None:
+    stream, _ = await bench.streams.start(config())
+    failed = m.Failed("node", "no", "7", "Bad", retryable=False)
+    bench.workers[0].failures.append((1.0, failed))
+    bench.workers[0].die(ExitCause.NONZERO, 1)
+    await until(lambda: len(bench.workers) == 2 and stream.serving.is_set())
+    report = stream_report(stream.facts())
+    assert (report["restarts"], report["running"]) == (1, True)
+    for told in (report["last_error"], report["deaths"][0]):
+        assert (told["node_id"], told["node_type"], told["message"]) == ("7", "Bad", "no")
+    final = m.Failed("node", "never", "8", "Worse", retryable=False, final=True)
+    bench.workers[1].failures.append((2.0, final))
+    bench.workers[1].die(ExitCause.NONZERO, 1)
+    await asyncio.wait_for(stream.finished.wait(), 10)
+    report = stream_report(stream.facts())
+    assert len(bench.workers) == 2 and report["health"] == "failed"
+    assert (report["last_error"]["node_id"], report["restarts"]) == ("8", 1)
 
 
 async def test_a_hung_worker_is_ended_and_replaced(bench: Bench) -> None:

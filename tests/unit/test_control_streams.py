@@ -417,6 +417,16 @@ async def test_accepted_params_become_the_configuration(bench: Bench) -> None:
     assert (await bench.streams.start(config()))[1] is False  # still a repeat of its start
 
 
+async def test_what_follows_from_a_failing_node_is_changed_live(bench: Bench) -> None:
+    stream, _ = await bench.streams.start(config())
+    assert await bench.streams.update(stream, ParamsRequest(on_error="stop")) == 1
+    assert await bench.streams.update(stream, ParamsRequest(on_error_after=3)) == 2
+    first, second = bench.workers[0].updates
+    assert (first.on_error, first.on_error_after) == ("stop", None)
+    assert (second.on_error, second.on_error_after) == (None, 3)
+    assert (stream.config.on_error, stream.config.on_error_after) == ("stop", 3)
+
+
 async def test_refused_params_leave_the_stream_as_it_was(bench: Bench) -> None:
     stream, _ = await bench.streams.start(config())
     before = stream.config

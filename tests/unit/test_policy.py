@@ -54,6 +54,13 @@ def test_what_a_new_worker_would_meet_again_is_final(kind: str) -> None:
     assert policy.spent(now=0.0) == 0
 
 
+def test_a_worker_that_wants_no_successor_gets_none() -> None:
+    policy = RestartPolicy(LIMITS)
+    assert policy.ended(ExitCause.NONZERO, "node", now=0.0, final=True).next is Next.FAIL
+    assert policy.spent(now=0.0) == 0
+    assert policy.ended(ExitCause.NONZERO, "node", now=0.0).next is Next.RESTART
+
+
 @pytest.mark.parametrize(
     "cause",
     [

@@ -35,6 +35,17 @@ def test_a_workflow_is_held_from_when_it_is_shut_in_until_it_is_released() -> No
     assert not quarantine.release("abc")
 
 
+def test_a_death_in_a_node_names_it() -> None:
+    quarantine = Quarantine()
+    for at in (1.0, 2.0, 3.0):
+        quarantine.died("abc", ["Bad"], death(at, message="no", node_id="7", node_type="Bad"))
+    assert quarantine.gave_out("abc", now=3.0)
+    story = quarantine.held("abc")
+    assert story is not None and "in node 7 (Bad): no" in story.words()
+    last = story.report()["deaths"][-1]
+    assert (last["node_id"], last["node_type"]) == ("7", "Bad")
+
+
 def test_only_a_killer_can_be_shut_in() -> None:
     with pytest.raises(KeyError):
         Quarantine().gave_out("innocent", now=0.0)

@@ -10,13 +10,14 @@ import torch
 
 from comfytrickle.sizes import show_bytes
 from workers.engine.protocol import NodeFailed
-from workers.limits import memory_left
+from workers.limits import memory_available, memory_left
 
 _MAX_MESSAGE = 1000
 _MAX_TRACEBACK = 8000
 _CHANNELS = (1, 3, 4)
 _EXPANDS = "it expands into a subgraph, which this engine cannot do"
 BLOCKS = "it returned an ExecutionBlocker, which this engine cannot do"
+_DEVICE_IS_FULL = ("CUDA out of memory", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
 
 
 class BadResult(Exception):
@@ -37,20 +38,39 @@ def node_failure(node_id: str, class_type: str, error: BaseException) -> NodeFai
         text = str(error)
     except Exception as second:  # noqa: BLE001 - an exception class that cannot print itself
         text = f"(its message cannot be read: {type(second).__name__})"
-    message = f"{name}: {text}" if text else name
-    if _is_want_of_memory(error, text) and (left := memory_left()) is not None:
-        message += f" (out of memory: this worker may take {show_bytes(left)} more)"
+    message = _clip(f"{name}: {text}" if text else name, _MAX_MESSAGE)
+    of_machine, of_device = _wants_machine_memory(error, text), _wants_device_memory(error, text)
+    if of_machine:
+        message += f" ({_machine_figures()})"
     # The first entry is the loop of the engine.
     lines = traceback.format_tb(error.__traceback__)[1:]
     return NodeFailed(
-        node_id, class_type, _clip(message, _MAX_MESSAGE), _clip_front("".join(lines))
+        node_id,
+        class_type,
+        message,
+        _clip_front("".join(lines)),
+        out_of_memory=of_machine or of_device,
     )
 
 
-def _is_want_of_memory(error: BaseException, text: str) -> bool:
-    """Of the machine's: torch's error for that has no class of its own. One of a GPU's memory
-    (torch.OutOfMemoryError) brings all figures with it."""
+def _wants_machine_memory(error: BaseException, text: str) -> bool:
+    """torch's error for that has no class of its own."""
     return isinstance(error, MemoryError) or "DefaultCPUAllocator: can't allocate" in text
+
+
+def _wants_device_memory(error: BaseException, text: str) -> bool:
+    """torch's own class brings all figures with it. What libraries ask the driver for past torch's
+    pool fails with a RuntimeError, told by its text only."""
+    return isinstance(error, torch.cuda.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and any(words in text for words in _DEVICE_IS_FULL)
+    )
+
+
+def _machine_figures() -> str:
+    left = memory_left()
+    if left is not None:
+        return f"out of memory: this worker may take {show_bytes(left)} more"
+    return f"out of memory: the machine has {show_bytes(memory_available())} left"
 
 
 def unpack(result: Any, arity: int) -> tuple[Any, ...] | list[Any]:

@@ -16,14 +16,24 @@ if TYPE_CHECKING:
 
 
 class NodeFailed(ComfytrickleError):
-    """A node raised while a frame ran through it."""
+    """A node raised while a frame ran through it. ``out_of_memory``: it wanted more than there is,
+    of the machine's or the device's."""
 
-    def __init__(self, node_id: str, node_type: str, message: str, traceback: str = "") -> None:
+    def __init__(
+        self,
+        node_id: str,
+        node_type: str,
+        message: str,
+        traceback: str = "",
+        *,
+        out_of_memory: bool = False,
+    ) -> None:
         super().__init__(f"node {node_id} ({node_type}): {message}")
         self.node_id = node_id
         self.node_type = node_type
         self.message = message
         self.traceback = traceback
+        self.out_of_memory = out_of_memory
 
 
 class LoadedWorkflow(Protocol):
