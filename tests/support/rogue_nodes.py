@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -69,8 +70,40 @@ class RogueHoard(_Counting):
         self.hoard.append(torch.ones(1 << 23))
 
 
+class RogueSpoilt(_Counting):
+    """Fails with ``error`` for ``count`` frames, in the first worker of a stream that comes to it:
+    that one makes the file ``path``."""
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        inputs = super().INPUT_TYPES()
+        inputs["required"] |= {
+            "count": ("INT", {"default": 1_000_000, "min": 1, "max": 1_000_000}),
+            "error": (["ValueError", "MemoryError"],),
+            "path": ("STRING", {}),
+        }
+        return inputs
+
+    FUNCTION = "run_once"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left = 0
+
+    def run_once(self, image: Any, after: int, count: int, error: str, path: str) -> tuple[Any]:
+        self.seen += 1
+        if self.seen == after + 1 and not Path(path).exists():
+            Path(path).touch()
+            self.left = count
+        if self.left:
+            self.left -= 1
+            kinds = {"ValueError": ValueError, "MemoryError": MemoryError}
+            raise kinds[error](f"rogue: frame {self.seen} of this worker")
+        return (image,)
+
+
 NODE_CLASS_MAPPINGS = {
     cls.__name__: cls
-    for cls in (RogueExit, RogueSegfault, RogueRaise, RogueRaiseAlways, RogueHoard)
+    for cls in (RogueExit, RogueSegfault, RogueRaise, RogueRaiseAlways, RogueHoard, RogueSpoilt)
 }
 NODE_DISPLAY_NAME_MAPPINGS = {"RogueRaise": "Rogue (raises)"}
