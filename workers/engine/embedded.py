@@ -50,6 +50,9 @@ class EmbeddedEngine:
     def failed_packs(self) -> dict[str, str]:
         return dict(self._registry.failed)
 
+    def interrupt(self) -> None:
+        """Nothing: a frame's nodes are called without looking aside."""
+
     def close(self) -> None:
         self._registry = Registry()
         if self.device.type == "cuda":

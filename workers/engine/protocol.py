@@ -73,5 +73,9 @@ class Engine(Protocol):
     def failed_packs(self) -> dict[str, str]:
         """Node packs that could not be loaded: path -> reason."""
 
+    def interrupt(self) -> None:
+        """Have the run in progress end with NodeFailed as soon as the engine can look, which is
+        between nodes at the earliest. From any thread. An engine that cannot does nothing."""
+
     def close(self) -> None:
         """Free device memory. Idempotent."""

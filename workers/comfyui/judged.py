@@ -1,0 +1,204 @@
+"""A loaded workflow: as a resident graph where that does the same as ComfyUI, else by its executor.
+
+The resident graph is 10 to 20 times as fast for small nodes, but ComfyUI's executor is what defines
+the result. So the first frame goes through both, from the same random state, and has to come out
+equal; from then on one of them runs.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import torch
+
+from comfytrickle.workflow.model import SAVE_TENSOR, Workflow
+from workers.comfyui.boot import ComfyUI
+from workers.comfyui.by_executor import ExecutorGraph
+from workers.comfyui.executor import Prompt
+from workers.comfyui.memory import Collector
+from workers.engine.constants import Constants
+from workers.engine.failures import NeedsExecutor
+from workers.engine.protocol import NodeFailed
+from workers.engine.resident import ResidentGraph, RunContext, load_resident
+from workers.engine.ways import Reason, why_not_resident
+
+_log = logging.getLogger(__name__)
+_WARM_AFTER = 2  # frames: the first one loads and compiles, the second one runs as all later ones
+
+
+class JudgedWorkflow:
+    """See workers.engine.protocol.LoadedWorkflow.
+
+    ``detail["graph"]``: "resident" or "executor"; ``reasons``: why not resident; ``checked``: has
+    the first frame of the resident graph been compared?
+    """
+
+    def __init__(
+        self,
+        comfyui: ComfyUI,
+        workflow: Workflow,
+        prompt: Prompt,
+        constants: Constants,
+        collector: Collector,
+    ) -> None:
+        """``prompt``: the workflow as validation left it, without errors. Raises NodeFailed when a
+        node cannot be built or a constant one raises."""
+        self._comfyui = comfyui
+        self._workflow = workflow
+        self._prompt = prompt
+        self._constants = constants
+        self._collector = collector
+        self._resident: ResidentGraph | None = None
+        self._executor: ExecutorGraph | None = None
+        self._frames = 0
+        self._closed = False
+        self.detail: dict[str, Any] = {
+            "engine": "comfyui",
+            "comfyui_version": comfyui.version or "unknown",
+            "memory": comfyui.memory,
+            "graph": "executor",
+            "reasons": [],
+            "live_nodes": 0,
+            "constant_nodes": 0,
+            "checked": False,
+        }
+        for reason in self._load_resident():
+            self._not_resident(reason)
+        try:
+            # Also beside the resident graph, until that is checked; what is constant is shared.
+            self._load_executor()
+        except BaseException:
+            self.close()
+            raise
+
+    def run(self, image: torch.Tensor, context: RunContext | None = None) -> torch.Tensor:
+        """One frame through the graph (see the protocol). ``context`` receives what is beside
+        the picture, when given."""
+        output = self._run(image, RunContext() if context is None else context)
+        self._frames += 1
+        if self._frames == _WARM_AFTER:
+            self._collector.settle()
+        return output
+
+    def close(self) -> None:
+        """Idempotent."""
+        if self._closed:
+            return
+        self._closed = True
+        self._drop_resident()
+        if self._executor is not None:
+            self._executor.close()
+            self._executor = None
+        self._collector.sweep()
+        if self._comfyui.device.type != "cpu":
+            self._comfyui.model_management.soft_empty_cache()
+
+    def _run(self, image: torch.Tensor, context: RunContext) -> torch.Tensor:
+        if self._resident is None:
+            return self._by_executor().run(image, context)
+        if not self.detail["checked"]:
+            return self._first(self._resident, image, context)
+        try:
+            return self._resident.run(image, context)
+        except NeedsExecutor as error:
+            reason = Reason(error.node_id, error.node_type, error.message)
+        context.taken.clear()
+        self._not_resident(reason)
+        return self._by_executor().run(image, context)
+
+    def _first(
+        self, resident: ResidentGraph, image: torch.Tensor, context: RunContext
+    ) -> torch.Tensor:
+        """The frame that decides. What ComfyUI gives is what leaves, in any case."""
+        state = _random_state(image.device)
+        expected = self._by_executor().run(image.clone(), context)
+        _set_random_state(image.device, state)
+        beside = RunContext()
+        try:
+            output = resident.run(image, beside)
+        except NodeFailed as error:  # ComfyUI's executor did it
+            self._not_resident(Reason(error.node_id, error.node_type, error.message))
+            return expected
+        if not same(output, expected):
+            why = "its first frame differs from the one of ComfyUI's executor"
+            self._not_resident(Reason(self._workflow.frame_output, SAVE_TENSOR, why))
+            return expected
+        self.detail["checked"] = True
+        if self._executor is not None:
+            self._executor.close()
+            self._executor = None
+        return expected
+
+    def _load_resident(self) -> list[Reason]:
+        """Returns what keeps it from being used."""
+        classes = self._comfyui.nodes.NODE_CLASS_MAPPINGS
+        reasons = why_not_resident(self._workflow, classes)
+        if reasons:
+            return reasons
+        try:
+            self._resident = load_resident(
+                self._workflow, classes, self._comfyui.device, "comfyui", self._constants
+            )
+        except NeedsExecutor as error:
+            return [Reason(error.node_id, error.node_type, error.message)]
+        self.detail.update(self._resident.detail)
+        return []
+
+    def _load_executor(self) -> ExecutorGraph:
+        self._executor = ExecutorGraph(self._comfyui, self._workflow, self._prompt, self._constants)
+        if self._resident is None:
+            self.detail["live_nodes"] = self._executor.live_nodes
+            self.detail["constant_nodes"] = self._executor.constant_nodes
+        return self._executor
+
+    def _by_executor(self) -> ExecutorGraph:
+        """Loaded again when it is wanted again: the constants are still there."""
+        return self._load_executor() if self._executor is None else self._executor
+
+    def _not_resident(self, reason: Reason) -> None:
+        _log.info(
+            "ComfyUI's executor runs the workflow: node %s (%s): %s",
+            reason.node_id,
+            reason.node_type,
+            reason.why,
+        )
+        self.detail["graph"] = "executor"
+        self.detail["reasons"] = [
+            *self.detail["reasons"],
+            {"node_id": reason.node_id, "node_type": reason.node_type, "why": reason.why},
+        ]
+        executor = self._by_executor() if self._resident is not None else None
+        self._drop_resident()
+        if executor is not None:
+            self.detail["live_nodes"] = executor.live_nodes
+            self.detail["constant_nodes"] = executor.constant_nodes
+
+    def _drop_resident(self) -> None:
+        if self._resident is not None:
+            self._resident.close()
+            self._resident = None
+
+
+def same(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """Bit for bit, but for where they are; NaN is equal to NaN."""
+    if one.shape != other.shape or one.dtype != other.dtype:
+        return False
+    other = other.to(one.device)
+    return torch.equal(one, other) or bool(
+        torch.equal(one.isnan(), other.isnan())
+        and torch.equal(one.nan_to_num(), other.nan_to_num())
+    )
+
+
+def _random_state(device: torch.device) -> tuple[torch.Tensor, torch.Tensor | None]:
+    cuda = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+    return torch.get_rng_state(), cuda
+
+
+def _set_random_state(
+    device: torch.device, state: tuple[torch.Tensor, torch.Tensor | None]
+) -> None:
+    torch.set_rng_state(state[0])
+    if state[1] is not None:
+        torch.cuda.set_rng_state(state[1], device)
