@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 from control_plane.gpus import GpuError, GpuSource, Reading
 from control_plane.inventory import Inventory
+from control_plane.waiting import happens_within
 
 log = logging.getLogger(__name__)
 
@@ -61,10 +62,7 @@ class Readings:
         while True:
             self._wanted.clear()
             await self.refresh()
-            try:
-                await asyncio.wait_for(self._wanted.wait(), self._every)
-            except asyncio.TimeoutError:
-                pass  # nothing has changed; time to look again
+            await happens_within(self._wanted, self._every)
 
     async def _read(self) -> None:
         uuids = self._uuids()

@@ -39,6 +39,7 @@ class Stream:
         self.ended_at: float | None = None
         self.starting: asyncio.Task[None] | None = None
         self.watching: asyncio.Task[None] | None = None
+        self.closing: asyncio.Task[None] | None = None
         self.stopping = asyncio.Event()  # somebody asked for its end
         self.serving = asyncio.Event()  # its worker is ready
         self.restarts = 0
@@ -47,6 +48,7 @@ class Stream:
         self.update_lock = asyncio.Lock()
         self.last_attempt = 0  # of a revision; refused ones are not used again
         self.log_tail: str | None = None
+        self.made_sink = False  # by a former worker: the sink channel is the stream's to end
         self._samples: deque[tuple[float, Counters]] = deque(maxlen=SAMPLES)
         self._past = Counters()  # of former workers
         self._past_failures: deque[tuple[float, Failed]] = deque(maxlen=FAILURES_KEPT)
@@ -93,6 +95,7 @@ class Stream:
         if not worker.failures:  # it died without a word
             words = f"the worker ended: {death.cause} ({death.signal or death.exit_code})"
             self._past_failures.append((death.at, Failed("worker", words)))
+        self.made_sink = self.made_sink or worker.made_sink
         self.restarts += 1
 
     def facts(self) -> StreamFacts:

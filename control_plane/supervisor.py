@@ -20,6 +20,7 @@ from comfytrickle.progress import Progress
 from control_plane.policy import Next, RestartPolicy
 from control_plane.quarantine import Death
 from control_plane.stream import Stream
+from control_plane.waiting import happens_within
 from control_plane.watchdog import Deadlines, Watchdog
 from control_plane.worker import Worker
 
@@ -110,7 +111,9 @@ class Supervisor:
                 if late > _LATE_S:
                     log.warning("this loop stood still for %.1f s", late)
                     watchdog.excuse(late)
-                verdict = None if exited.done() else watchdog.verdict(time.monotonic())
+                if exited.done() or self._stream.stop_asked:
+                    continue  # a stop has budgets of its own
+                verdict = watchdog.verdict(time.monotonic())
                 if verdict is not None:
                     log.error("stream %s: %s", self._stream.id, verdict)
                     await worker.end_hung(verdict)
@@ -147,11 +150,7 @@ class Supervisor:
         return not self._stream.stop_asked
 
     async def _stopped_within(self, seconds: float) -> bool:
-        try:
-            await asyncio.wait_for(self._stream.stopping.wait(), seconds)
-        except asyncio.TimeoutError:
-            return False
-        return True
+        return await happens_within(self._stream.stopping, seconds)
 
     async def _story(self, worker: Worker) -> Death:
         assert worker.exit_cause is not None
@@ -187,4 +186,6 @@ class Supervisor:
                 pts=progress.pts,
                 audio_pts=progress.audio_pts,
             )
-        return msgspec.structs.replace(self._stream.config, resume=True, resume_at=resume_at)
+        return msgspec.structs.replace(
+            self._stream.config, resume=True, resume_at=resume_at, made_sink=self._stream.made_sink
+        )

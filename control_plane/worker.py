@@ -26,6 +26,7 @@ from control_plane.budgets import Budgets, Flood
 from control_plane.endings import Ending, exit_cause, signal_name
 from control_plane.launcher import ChildProcess, Launcher
 from control_plane.questions import Questions
+from control_plane.waiting import happens_within
 from workers import entry
 
 log = logging.getLogger(__name__)
@@ -67,6 +68,7 @@ class Worker:
         is_inspector = isinstance(configure, m.ConfigureInspector)
         self._page = None if is_inspector else ProgressPage.create()
         self.progress: Progress | None = None  # when it has ended: the last it wrote
+        self.made_sink = False  # when it has ended: its stream's sink channel is the stream's own
         self._on_message = on_message
         self._budgets = budgets or Budgets()
         self._process: ChildProcess | None = None
@@ -200,19 +202,19 @@ class Worker:
         if self._hello.is_set() and not self._startup_timed_out:
             self._to_state(State.DRAINING)
             if self._pipe.send(m.Drain(deadline_s=self._budgets.drain * 0.8, reason=reason)):
-                await self._wait(self._exited, self._budgets.drain)
+                await happens_within(self._exited, self._budgets.drain)
         if not self._exited.is_set():
             log.warning("worker %s (pid %s) does not drain: SIGTERM", self.name, self.pid)
             self._we_signalled = True
             self._process.signal(signal.SIGTERM)
-            await self._wait(self._exited, self._budgets.terminate)
+            await happens_within(self._exited, self._budgets.terminate)
         if not self._exited.is_set():
             log.warning("worker %s (pid %s) does not end: SIGKILL", self.name, self.pid)
             await self._kill_and_wait(self._process)
 
     async def _kill_and_wait(self, process: ChildProcess) -> None:
         process.kill_group()
-        await self._wait(self._exited, self._budgets.kill)
+        await happens_within(self._exited, self._budgets.kill)
         if not self._exited.is_set():
             # Only a process in an uninterruptible system call (a driver) gets here.
             log.error("worker %s (pid %s) survived SIGKILL", self.name, self.pid)
@@ -237,7 +239,7 @@ class Worker:
         """Of all its threads, to its log; a worker that does not react writes them too."""
         if self._process is not None:
             self._process.signal(entry.STACKS_SIGNAL)
-            await self._wait(self._exited, _STACKS_S)  # for the log; it is not expected to end
+            await happens_within(self._exited, _STACKS_S)  # for the log; it is not expected to end
 
     # --- questions ----------------------------------------------------------------------------
 
@@ -350,6 +352,7 @@ class Worker:
         self.exit_code = code
         if self._page is not None:
             self.progress = self._page.read()
+            self.made_sink = self._page.made_sink()
             self._page.close()
         self.exit_cause = exit_cause(
             Ending(
@@ -392,10 +395,3 @@ class Worker:
             for wait in waits:
                 wait.cancel()
         return event.is_set() and not (self._exited.is_set() and event is self._ready)
-
-    @staticmethod
-    async def _wait(event: asyncio.Event, timeout: float) -> None:
-        try:
-            await asyncio.wait_for(event.wait(), timeout)
-        except asyncio.TimeoutError:
-            pass  # the caller looks at the event and takes its next step

@@ -32,14 +32,16 @@ class Account:
     """Notes each frame and each audio unit that goes out.
 
     ``page``: where the parent reads how far the stream has come when this process has died.
-    ``audio_pts``: of the last audio unit that a former worker has sent; -1: none.
     """
 
-    def __init__(self, stats: Stats, page: ProgressPage | None, audio_pts: int = -1) -> None:
+    def __init__(self, stats: Stats, page: ProgressPage | None, config: StreamConfig) -> None:
         self._stats = stats
         self._page = page
-        self._audio_pts = audio_pts
+        resume = config.resume_at
+        self._audio_pts = -1 if resume is None else resume.audio_pts  # -1: none was sent
         self._frame: SentFrame | None = None
+        if config.made_sink:
+            self.made_sink()
 
     def sent(self, sent: Sent) -> None:
         if isinstance(sent, SentAudio):
@@ -52,6 +54,11 @@ class Account:
             stats.total.add(now - sent.arrived)
         if self._page is not None and self._frame is not None:
             self._page.write(self._progress(self._frame))
+
+    def made_sink(self) -> None:
+        """The sink channel was made by us: whoever ends the stream ends that as well."""
+        if self._page is not None:
+            self._page.note_made_sink()
 
     def _progress(self, frame: SentFrame) -> Progress:
         return Progress(
@@ -99,8 +106,10 @@ class ChannelSink:
             session,
             config.publish_url,
             resume=config.resume,
+            owned=config.made_sink,
             on_sent=account.sent,
             on_dropped=self._dropped,
+            on_made=account.made_sink,
         )
 
     def _dropped(self, sent: Sent) -> None:
@@ -125,14 +134,15 @@ class ChannelSink:
         await self._publisher.write(data, sent)
 
     async def close(self) -> None:
-        """The last segment is ended at once; the channel a moment later, because a reader that is
-        not at the last segment yet finds nothing once the channel is deleted."""
+        """The last segment is ended at once; a channel that we made a moment later, because a
+        reader that is not at the last segment yet finds nothing once the channel is deleted."""
         try:
             await self._publisher.end()
         except TrickleError:
             pass  # the channel is gone already, and its readers with it
         else:
-            await asyncio.sleep(_LINGER_S)
+            if self._publisher.owns_channel:
+                await asyncio.sleep(_LINGER_S)
         await self._publisher.close()
 
     def counters(self) -> dict[str, int]:

@@ -135,8 +135,7 @@ class StreamSession:
                 start=SEQ_CURRENT if resume is None else resume.segment,
                 appear_timeout_s=config.appear_timeout_s if resume is None else _GONE_S,
             )
-            audio_pts = -1 if resume is None else resume.audio_pts
-            account = sink.Account(self._stats, self._page, audio_pts)
+            account = sink.Account(self._stats, self._page, config)
             self._sink: sink.Sink = (
                 sink.ChannelSink(session, config, account)
                 if config.publish_url

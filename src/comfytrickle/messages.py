@@ -58,9 +58,10 @@ class Launch(msgspec.Struct, frozen=True):
 class EngineConfig(msgspec.Struct, frozen=True):
     """Which engine a worker builds, and from where nodes come."""
 
-    kind: str = "embedded"  # "embedded"; "comfyui" needs a workspace
+    name: str = "embedded"  # as the operator calls it
+    kind: str = "embedded"  # embedded | comfyui
     node_paths: list[str] = []  # user node packs (--nodes PATH)
-    workspace: str | None = None  # ComfyUI checkout
+    workspace: str | None = None  # ComfyUI checkout; None: the one that is installed as a package
     device: str = "cpu"  # torch device inside the worker: "cpu" or "cuda:0" (after pinning)
     threads: int = 1  # torch intra-op threads
     memory_limit: int | None = None  # bytes of device memory that torch may take
@@ -107,6 +108,7 @@ class StreamConfig(msgspec.Struct, frozen=True):
     encode: EncodeConfig = EncodeConfig()
     resume: bool = False  # a replacement worker: go on at the sink's next segment
     resume_at: ResumePoint | None = None  # where its predecessor was; None: it had sent nothing
+    made_sink: bool = False  # a predecessor made the sink channel: it is the stream's to end
     revision: int = 0  # of the params this configuration carries
     idle_timeout_s: float | None = None  # without a frame from the source; then the stream ends
     appear_timeout_s: float | None = None  # how long a missing source channel is waited for

@@ -4,7 +4,7 @@ An anonymous memfd, handed over by descriptor, so that nothing is left behind wh
 bytes, in the machine's own order:
 
     0   u64  turn      even turns are in slot A, odd ones in slot B; 0: nothing was written yet
-    8   u64  (unused)
+    8   u64  flags     bit 0: the sink channel was made by the stream, which so has to end it
     16  slot A: 6 x i64 (the fields of Progress, in order)
     64  slot B: 6 x i64
 
@@ -12,6 +12,8 @@ The writer fills the slot that ``turn`` does not name and then stores ``turn + 1
 8-byte store, which a kill cannot tear. So the reader always finds the last complete record. There
 is one writer at a time. The reader reads when the writer is dead; from a living one it may get a
 record that is one frame old.
+
+Flags are only ever set.
 """
 
 from __future__ import annotations
@@ -22,7 +24,9 @@ import struct
 from dataclasses import astuple, dataclass
 
 _SIZE = 128
-_TURN = struct.Struct("@Q")
+_U64 = struct.Struct("@Q")
+_FLAGS_AT = 8
+_MADE_SINK = 1
 _RECORD = struct.Struct("@6q")
 _SLOTS = (16, 64)
 
@@ -50,7 +54,7 @@ class ProgressPage:
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
         self._map = mmap.mmap(descriptor, _SIZE)
-        self._turn = _TURN.unpack_from(self._map, 0)[0]
+        self._turn = _U64.unpack_from(self._map, 0)[0]
 
     @classmethod
     def create(cls) -> ProgressPage:
@@ -61,15 +65,22 @@ class ProgressPage:
     def write(self, progress: Progress) -> None:
         turn = self._turn + 1
         _RECORD.pack_into(self._map, _SLOTS[turn & 1], *astuple(progress))
-        _TURN.pack_into(self._map, 0, turn)
+        _U64.pack_into(self._map, 0, turn)
         self._turn = turn
 
     def read(self) -> Progress | None:
         """None: no frame was handed to the sink yet."""
-        (turn,) = _TURN.unpack_from(self._map, 0)
+        (turn,) = _U64.unpack_from(self._map, 0)
         if turn == 0:
             return None
         return Progress(*_RECORD.unpack_from(self._map, _SLOTS[turn & 1]))
+
+    def note_made_sink(self) -> None:
+        _U64.pack_into(self._map, _FLAGS_AT, _MADE_SINK)
+
+    def made_sink(self) -> bool:
+        (flags,) = _U64.unpack_from(self._map, _FLAGS_AT)
+        return bool(flags & _MADE_SINK)
 
     def close(self) -> None:
         self._map.close()

@@ -363,7 +363,7 @@ async def test_resume_goes_on_and_ends_what_was_left_open(rig: Rig) -> None:
         await until(lambda: reader.size == 150, "the segment that stays open")
         rig.proxy.refusing = True  # as if its process had been killed
         await rig.proxy.cut_all()
-        after = Publisher(rig.session, rig.direct, resume=True)
+        after = Publisher(rig.session, rig.direct, resume=True, owned=True)
         await after.start()
         sent.append(await publish(after, rig.rng, [60]))
         assert after.seq == 3
@@ -381,11 +381,29 @@ async def test_a_fresh_publisher_goes_on_at_the_next_number(rig: Rig) -> None:
             await publish(first, rig.rng, [10])
     async with rig.session.get(f"{rig.direct}/next") as reply:
         expected = int(await reply.text())
-    async with Publisher(rig.session, rig.direct) as second:
+    async with Publisher(rig.session, rig.direct, delete_on_close=True) as second:
         await second.begin()
         assert second.seq == expected
         assert expected >= 3
     assert rig.server.channels == 0  # the POST that was just made did not make it again
+
+
+async def test_only_a_channel_of_its_own_is_deleted(rig: Rig) -> None:
+    made: list[bool] = []
+    async with rig.session.post(rig.direct) as reply:  # somebody's
+        assert reply.status == 200
+    guest = Publisher(rig.session, rig.direct, on_made=lambda: made.append(True))
+    async with guest:
+        await publish(guest, rig.rng, [10])
+        assert not guest.owns_channel
+    assert rig.server.channels == 1 and not made
+    async with rig.session.delete(rig.direct) as reply:
+        assert reply.status == 200
+    owner = Publisher(rig.session, rig.direct, on_made=lambda: made.append(True))
+    async with owner:
+        await publish(owner, rig.rng, [10])
+        assert owner.owns_channel
+    assert rig.server.channels == 0 and made == [True]
 
 
 async def test_cancelled_in_the_middle_it_leaves_nothing(rig: Rig) -> None:

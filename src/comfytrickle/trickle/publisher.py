@@ -42,7 +42,10 @@ class Publisher:
 
     ``mime``: the channel's. ``resume``: another publisher was here before and may have left a
     segment open; it is ended for its readers (Lp-Trickle-Reset). ``create``: POST the channel
-    first. ``preconnect``: while a segment is written, the POST of the next one is open already.
+    first, if it is not there; then it is this publisher's, and ``close`` deletes it. ``owned``: it
+    is ours already, for a publisher before this one made it. ``delete_on_close``: whether to delete
+    it, whoever made it. ``preconnect``: while a segment is written, the POST of the next one is
+    open already.
     ``max_segment_bytes``: a segment that grows beyond goes on in the next one.
     ``max_unsent_bytes``: write waits while more than that was not taken by the socket.
     ``retry_window_s``: how long begin waits for a segment that the server does not take, before
@@ -53,7 +56,8 @@ class Publisher:
     A server that was restarted gets the channel again; numbers go on.
 
     Whatever is given to write as ``mark`` comes back once: through ``on_sent`` when the bytes were
-    handed to the socket, or through ``on_dropped`` when they never will be.
+    handed to the socket, or through ``on_dropped`` when they never will be. ``on_made`` is called
+    when the channel was made.
 
     ``state`` is connecting, live, retrying or ended; ``on_state`` is called with each new one.
     write, begin and end raise ChannelClosed when the channel has ended on the server, TrickleError
@@ -68,7 +72,8 @@ class Publisher:
         mime: str = MIME_MPEGTS,
         resume: bool = False,
         create: bool = True,
-        delete_on_close: bool = True,
+        owned: bool = False,
+        delete_on_close: bool | None = None,
         preconnect: bool = True,
         max_segment_bytes: int = 64 << 20,
         max_unsent_bytes: int = 1 << 20,
@@ -77,6 +82,7 @@ class Publisher:
         on_state: Callable[[str], None] | None = None,
         on_sent: Callable[[Any], None] | None = None,
         on_dropped: Callable[[Any], None] | None = None,
+        on_made: Callable[[], None] | None = None,
     ) -> None:
         self.mime = mime
         self.counters = PublisherCounters()
@@ -91,6 +97,8 @@ class Publisher:
         self._on_state = on_state
         self._on_sent = on_sent
         self._on_dropped = on_dropped
+        self._on_made = on_made
+        self._owned = owned
         self._loop = asyncio.get_running_loop()
         self._phase = Phase.CONNECTING
         self._reset = resume
@@ -121,6 +129,11 @@ class Publisher:
         if self._phase is not Phase.RETRYING:
             return None
         return f"{self._http.url}: {self._problem}"
+
+    @property
+    def owns_channel(self) -> bool:
+        """Whether ``close`` deletes the channel."""
+        return self._owned if self._delete_on_close is None else self._delete_on_close
 
     @property
     def seq(self) -> int | None:
@@ -155,11 +168,21 @@ class Publisher:
         self._preconnect()
 
     async def _prepare(self) -> int:
-        if self._create and not await self._http.create(self.mime):
-            raise self._http.refusal(404)
         seq = await self._http.next()
+        if seq is None and self._create:
+            if not await self._make():
+                raise self._http.refusal(404)
+            seq = 0
         self._confirmed = seq is not None
         return seq or 0
+
+    async def _make(self) -> bool:
+        made = await self._http.create(self.mime)
+        if made:
+            self._owned = True
+            if self._on_made is not None:
+                self._on_made()
+        return made
 
     async def begin(self) -> None:
         """End the current segment, if any, and begin the next one.
@@ -249,7 +272,7 @@ class Publisher:
         if last is not None and last.has_failed:
             last.task.cancel()
             last = None
-        if self._delete_on_close:
+        if self.owns_channel:
             await end_channel(self._http, last, deadline)
         else:
             await end_post(last)
@@ -365,7 +388,7 @@ class Publisher:
         raise ChannelClosed("the channel is gone", url=self._http.url, status=404)
 
     async def recreate(self) -> None:
-        if not await self._http.create(self.mime):
+        if not await self._make():
             raise ChannelClosed("the channel is gone", url=self._http.url, status=404)
 
     def pass_on(self, delivery: Delivery, offset: int) -> bool:
