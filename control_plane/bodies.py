@@ -152,6 +152,16 @@ def one_of(values: Mapping[str, Any], key: str, allowed: tuple[str, ...], where:
     return value
 
 
+def name(values: Mapping[str, Any], key: str, where: str) -> str | None:
+    """A string; absent, null and "" mean none."""
+    value = values.get(key)
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str):
+        raise InvalidInput(where + key, f"must be a name, not {_kind(value)}")
+    return value
+
+
 def _kind(value: Any) -> str:
     names = {dict: "an object", list: "a list", str: "a string", bool: "a boolean"}
     if value is None:

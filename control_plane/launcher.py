@@ -19,7 +19,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -30,15 +30,17 @@ from multiprocess import forkserver, resource_tracker
 
 import comfytrickle
 from comfytrickle.errors import WorkerError
-from comfytrickle.messages import Launch
+from comfytrickle.messages import EngineConfig, Launch
 from comfytrickle.orphans import children_of, kill_child
 from comfytrickle.progress import ProgressPage
+from control_plane.engines import COMFYUI
 from workers import entry
 from workers.inherited import Inherited
 
 log = logging.getLogger(__name__)
 
-PRELOAD = ["workers.preload"]
+_PRELOAD = "workers.preload"
+_PRELOAD_COMFYUI = "workers.preload_comfyui"
 
 # Read by the C library and OpenMP when the fork server starts, so they cannot be set later.
 # The malloc thresholds keep frame buffers from being mapped and unmapped for every frame
@@ -133,12 +135,20 @@ async def _readable(descriptor: int) -> None:
         loop.remove_reader(descriptor)
 
 
+def preloads(engines: Iterable[EngineConfig]) -> list[str]:
+    """Modules to preload for these engines."""
+    comfyui = any(engine.kind == COMFYUI for engine in engines)
+    # Last of all _PRELOAD, which has the memory of all of them frozen.
+    return [*([_PRELOAD_COMFYUI] if comfyui else []), _PRELOAD]
+
+
 class Launcher:
     """Starts worker processes from a preloaded fork server."""
 
-    def __init__(self) -> None:
+    def __init__(self, preload: Sequence[str] = (_PRELOAD,)) -> None:
+        """``preload``: modules that the fork server imports before it forks."""
         self._context = multiprocess.get_context("forkserver")
-        self._context.set_forkserver_preload(PRELOAD)
+        self._context.set_forkserver_preload(list(preload))
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="launcher")
         self._workers: set[int] = set()  # pids; used in that thread
         self._closed = False
@@ -260,8 +270,8 @@ def _discard(future: asyncio.Future[Any]) -> None:
 
 
 def _end_fork_server() -> None:
-    """It does not serve any more: have it ended. Its socket closes before it is seen to be dead, and
-    until then ``multiprocess`` would go on asking it."""
+    """It does not serve any more: have it ended. Its socket closes before it can be seen to be
+    dead, and until then ``multiprocess`` would go on asking it."""
     pid = forkserver._forkserver._forkserver_pid
     if pid is None:
         return
@@ -287,8 +297,8 @@ def _stop_fork_server() -> None:
 @contextlib.contextmanager
 def _environment() -> Iterator[None]:
     """What the fork server gets, in the thread that starts it only for as long as that takes."""
-    # The fork server imports PRELOAD with its own default path, and skips it silently when that
-    # fails: in a plain checkout (nothing installed) our packages' folders must be on it.
+    # The fork server imports what it preloads with its own default path, and skips it silently when
+    # that fails: in a plain checkout (nothing installed) our packages' folders must be on it.
     roots = [str(Path(m.__path__[0]).parent) for m in (comfytrickle, sys.modules["workers"])]
     path = os.pathsep.join([*roots, *filter(None, [os.environ.get("PYTHONPATH")])])
     changed = {k: v for k, v in _ENVIRONMENT.items() if k not in os.environ}

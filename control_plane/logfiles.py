@@ -29,9 +29,9 @@ class LogDir:
         """Raises OSError."""
         self._streams.mkdir(parents=True, exist_ok=True)
 
-    @property
-    def inspector(self) -> Path:
-        return self._root / "inspector.log"
+    def inspector(self, engine: str | None = None) -> Path:
+        """None: that of the default engine."""
+        return self._root / ("inspector.log" if engine is None else f"inspector-{engine}.log")
 
     def stream(self, stream_id: str) -> Path:
         return self._streams / log_file_name(stream_id)

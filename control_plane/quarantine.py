@@ -12,6 +12,7 @@ from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 from typing import Any
 
+from comfytrickle.errors import Quarantined
 from control_plane.times import iso_time
 
 HABIT = 3
@@ -108,6 +109,12 @@ class Quarantine:
         """Its story, if it is in quarantine."""
         story = self._stories.get(digest)
         return story if story is not None and story.quarantined_at is not None else None
+
+    def refuse(self, digest: str) -> None:
+        """Raises Quarantined, with its story, if it is in quarantine."""
+        story = self.held(digest)
+        if story is not None:
+            raise Quarantined(f"this workflow is quarantined: {story.words()}", story.report())
 
     def all_held(self) -> list[Story]:
         return [story for story in self._stories.values() if story.quarantined_at is not None]

@@ -104,6 +104,7 @@ def stream_report(facts: StreamFacts) -> dict[str, Any]:
         "state": facts.state.value,
         "health": health(facts).value,
         "pipeline_ready": facts.state in (State.READY, State.STREAMING),
+        "engine": facts.config.engine.name,
         "device": facts.device,
         "pid": facts.pid,
         "uptime_s": round(max(0.0, end - facts.created_at), 3),

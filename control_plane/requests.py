@@ -43,8 +43,8 @@ URL_KEYS = ("subscribe_url", "publish_url", "control_url", "events_url", "data_u
 PROMPT_KEYS = ("prompt", "prompts")
 TIMEOUT_KEYS = ("appear_timeout_s", "idle_timeout_s")  # of a start only
 PARAM_KEYS = (
-    *PROMPT_KEYS, "width", "height", "max_framerate", "drop", "on_error", "on_error_after",
-    "encode", *TIMEOUT_KEYS,
+    *PROMPT_KEYS, "width", "height", "max_framerate", "drop", "engine", "on_error",
+    "on_error_after", "encode", *TIMEOUT_KEYS,
 )  # fmt: skip
 ENCODE_KEYS = ("preset", "bitrate", "crf", "gop_s")
 _DEFAULT = StreamConfig("", {})
@@ -62,6 +62,7 @@ class StartRequest(msgspec.Struct, frozen=True):
     height: int | None
     max_framerate: float | None
     drop: str
+    engine: str | None  # by name; None: the default one
     on_error: str
     on_error_after: int
     encode: EncodeConfig
@@ -102,8 +103,9 @@ class ParamsRequest(msgspec.Struct, frozen=True):
     max_framerate: float | None = None
     on_error: str | None = None
     on_error_after: int | None = None
-    drop: str | None = None  # these two are fixed at the start: accepted when they
-    encode: EncodeConfig | None = None  # change nothing
+    drop: str | None = None  # these are fixed at the start: accepted when they change nothing
+    engine: str | None = None
+    encode: EncodeConfig | None = None
     ignored: list[str] = []
 
     @property
@@ -140,6 +142,7 @@ def read_start(body: Mapping[str, Any], header_id: str | None = None) -> StartRe
         height=height,
         max_framerate=_framerate(params, "params."),
         drop=bodies.one_of(params, "drop", DROPS, "params.") or "latest",
+        engine=bodies.name(params, "engine", "params."),
         on_error=bodies.one_of(params, "on_error", ON_ERRORS, "params.") or _DEFAULT.on_error,
         on_error_after=_error_limit(params, "params.") or _DEFAULT.on_error_after,
         encode=_encode(params, "params.") or EncodeConfig(),
@@ -167,6 +170,7 @@ def read_params(body: Mapping[str, Any]) -> ParamsRequest:
         on_error=bodies.one_of(params, "on_error", ON_ERRORS, where),
         on_error_after=_error_limit(params, where),
         drop=bodies.one_of(params, "drop", DROPS, where),
+        engine=bodies.name(params, "engine", where),
         encode=_encode(params, where),
         ignored=ignored
         + [where + key for key in TIMEOUT_KEYS if key in params]
@@ -188,6 +192,18 @@ def read_workflow(body: Mapping[str, Any]) -> Workflow:
     if not body:
         raise InvalidInput("prompt", "is missing")
     return parse_prompt(dict(body), "")
+
+
+def read_engine(body: Mapping[str, Any]) -> str | None:
+    """The name of the engine that is to validate: flat or in params. Raises InvalidInput."""
+    params = body.get("params")
+    for where, holder in (("params.", params), ("", body)):
+        # In a bare workflow, a node may be called so.
+        if isinstance(holder, Mapping) and not isinstance(holder.get("engine"), Mapping):
+            found = bodies.name(holder, "engine", where)
+            if found is not None:
+                return found
+    return None
 
 
 def _workflow(params: Mapping[str, Any], where: str) -> Workflow:

@@ -10,6 +10,7 @@ from aiohttp import web
 from comfytrickle import __version__
 from comfytrickle.states import Health
 from control_plane.answers import json_answer
+from control_plane.inspector import Inspector
 from control_plane.reports import health as stream_health
 from control_plane.service import Service
 from control_plane.web_keys import Route, service_of
@@ -22,11 +23,20 @@ def service_word(service: Service) -> str:
     """LOADING until starts can succeed, ERROR when they cannot, then OK with streams running
     and IDLE without. One stream's trouble is told on its own status: it says nothing of the
     others, and a refused request changes nothing here."""
-    if service.boot_error is not None or service.inspector.last_error is not None:
+    if service.boot_error is not None or service.inspectors.default.last_error is not None:
         return "ERROR"
-    if not (service.booted and service.inspector.ready):
+    if not (service.booted and service.inspectors.default.ready):
         return "LOADING"
     return "OK" if service.streams.registry.active() else "IDLE"
+
+
+def _inspector(inspector: Inspector) -> dict[str, Any]:
+    return {
+        "ready": inspector.ready,
+        "pid": inspector.pid,
+        "restarts": inspector.restarts,
+        "last_error": inspector.last_error,
+    }
 
 
 async def health(request: web.Request) -> web.Response:
@@ -45,11 +55,12 @@ async def health(request: web.Request) -> web.Response:
         "slots": {"total": inventory.total, "free": inventory.free},
         "waiting": service.admission.waiting,
         "devices": inventory.report(),
-        "inspector": {
-            "ready": service.inspector.ready,
-            "pid": service.inspector.pid,
-            "restarts": service.inspector.restarts,
+        "inspector": _inspector(service.inspectors.default),
+        "engines": {
+            name: {"default": name == service.engines.default, **_inspector(inspector)}
+            for name, inspector in service.inspectors.items()
         },
+        "warm": service.warm.report(),
     }
     return json_answer(body)
 

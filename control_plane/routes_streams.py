@@ -14,11 +14,14 @@ from control_plane import bodies, logfiles, requests
 from control_plane.answers import json_answer
 from control_plane.reports import stream_report
 from control_plane.stream import Stream
+from control_plane.waiting import happens_within
 from control_plane.web_keys import Route, service_of
 
 log = logging.getLogger(__name__)
 
 DEFAULT_TAIL = 200  # lines
+STOP_WAIT_S = 2.0  # a healthy worker drains within; the caller of a stuck one is not kept waiting
+STOP_WAIT_MAX_S = 60.0
 FOLLOW_EVERY_S = 0.25  # how often a followed log is looked at
 
 
@@ -29,7 +32,8 @@ async def start(request: web.Request) -> web.Response:
     stream_id = asked.stream_id or f"stream-{secrets.token_hex(6)}"
     if asked.ignored:
         log.info("stream %s: ignored in its start: %s", stream_id, ", ".join(asked.ignored))
-    config = asked.config(stream_id, service.engine, service.settings.verify_tls)
+    engine = service.engines.get(asked.engine)
+    config = asked.config(stream_id, engine, service.settings.verify_tls)
     stream, is_new = await service.streams.start(config, asked.digest)
     return json_answer(
         {
@@ -43,6 +47,7 @@ async def start(request: web.Request) -> web.Response:
             },
             "state": stream.state.value,
             "current_state": stream.state.value,
+            "engine": stream.config.engine.name,
             "device": stream.device.id if stream.device is not None else None,
             "pid": stream.worker.pid if stream.worker is not None else None,
             "converted": asked.converted,
@@ -52,13 +57,18 @@ async def start(request: web.Request) -> web.Response:
 
 
 async def stop(request: web.Request) -> web.Response:
+    """``?wait=S``: how long the answer may wait for the end, which goes on all the same."""
+    wait_s = bodies.real(request.query, "wait", 0, STOP_WAIT_MAX_S, "")
     stream = _named_stream(request, await _any_body(request))
     over = stream.finished.is_set()
-    await service_of(request).streams.stop(stream)
+    gone = await service_of(request).streams.stop(
+        stream, wait_s=STOP_WAIT_S if wait_s is None else wait_s
+    )
+    message = "stream stopped" if gone else "stream is stopping"
     return json_answer(
         {
             "status": "success",
-            "message": "stream had ended already" if over else "stream stopped",
+            "message": "stream had ended already" if over else message,
             "request_id": stream.id,
             "state": stream.state.value,
         }
@@ -71,7 +81,7 @@ async def params(request: web.Request) -> web.Response:
     change = requests.read_params(body)
     if change.ignored:
         log.info("stream %s: ignored in its params: %s", stream.id, ", ".join(change.ignored))
-    revision = await service_of(request).streams.update(stream, change)
+    revision = await service_of(request).streams.changes.apply(stream, change)
     return json_answer(
         {
             "status": "success",
@@ -136,10 +146,7 @@ async def _follow(
         elif over:
             return
         else:
-            try:
-                await asyncio.wait_for(stream.finished.wait(), FOLLOW_EVERY_S)
-            except asyncio.TimeoutError:
-                pass  # time to look again
+            await happens_within(stream.finished, FOLLOW_EVERY_S)
 
 
 def _named_stream(request: web.Request, body: dict[str, Any]) -> Stream:

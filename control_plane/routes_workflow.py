@@ -9,20 +9,21 @@ from aiohttp import web
 from comfytrickle.errors import InvalidWorkflow
 from control_plane import bodies, requests
 from control_plane.answers import json_answer
+from control_plane.inspector import Inspector
 from control_plane.web_keys import Route, service_of
 
 
 async def nodes(request: web.Request) -> web.Response:
     """ComfyUI's /object_info shape; packs that failed to load are named in a header's count and
     listed by /nodes/failed."""
-    catalogue = await service_of(request).inspector.catalogue()
+    catalogue = await _inspector(request).catalogue()
     return json_answer(
         catalogue.nodes, headers={"X-Failed-Packs": str(len(catalogue.failed_packs))}
     )
 
 
 async def failed_packs(request: web.Request) -> web.Response:
-    catalogue = await service_of(request).inspector.catalogue()
+    catalogue = await _inspector(request).catalogue()
     return json_answer({"failed": catalogue.failed_packs, "count": len(catalogue.failed_packs)})
 
 
@@ -32,7 +33,7 @@ async def validate(request: web.Request) -> web.Response:
     try:
         workflow = requests.read_workflow(body)
         graph = workflow.to_api()
-        verdict = await service_of(request).inspector.check(graph)
+        verdict = await _inspector(request, requests.read_engine(body)).check(graph)
         if not verdict.valid:
             raise InvalidWorkflow("the engine refuses it", verdict.errors, "")
     except InvalidWorkflow as error:
@@ -53,6 +54,13 @@ async def validate(request: web.Request) -> web.Response:
         "detail": verdict.detail,
     }
     return json_answer(answer)
+
+
+def _inspector(request: web.Request, engine: str | None = None) -> Inspector:
+    """Of the engine that the body names, or ``?engine=``, or of the default one."""
+    service = service_of(request)
+    engine = engine or request.query.get("engine") or None
+    return service.inspectors.of(service.engines.get(engine, "engine").name)
 
 
 ROUTES: list[Route] = [

@@ -8,7 +8,6 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -26,14 +25,16 @@ from comfytrickle.workflow import parse_prompt
 from control_plane import devices
 from control_plane.admission import Admission
 from control_plane.budgets import Budgets
+from control_plane.engines import Engines, split_named, workspaces
 from control_plane.gpus import GpuSource, NvmlGpus
-from control_plane.inspector import Inspector
+from control_plane.inspectors import Inspectors
 from control_plane.inventory import Inventory
-from control_plane.launcher import Launcher
+from control_plane.launcher import Launcher, preloads
 from control_plane.logfiles import LogDir
 from control_plane.needs import Needs
 from control_plane.policy import RestartLimits
 from control_plane.readings import Readings
+from control_plane.recipes import Need, Recipe
 from control_plane.settings import Settings
 from control_plane.streams import Streams
 from control_plane.warm_pool import WarmPool
@@ -56,16 +57,20 @@ class Service:
         self.spec = devices.parse_spec(settings.devices)  # refused before anything is started
         assert settings.log_dir is not None  # settings.load fills it in
         self.logs = LogDir(Path(settings.log_dir), settings.keep_logs)
-        self.engine = EngineConfig(
-            kind=settings.engine,
-            node_paths=settings.nodes,
-            workspace=settings.workspace,
-            threads=settings.torch_threads,
-            memory_limit=settings.worker_memory_bytes,
+        self.engines = Engines(
+            EngineConfig(
+                node_paths=settings.nodes,
+                threads=settings.torch_threads,
+                memory_limit=settings.worker_memory_bytes,
+            ),
+            workspaces(settings.workspace),
+            settings.engine,
         )
-        self.launcher = Launcher()
+        self.launcher = Launcher(preloads(self.engines))
         self._budgets = Budgets(ready=settings.load_timeout_s)
-        self.inspector = Inspector(self._make_inspector, settings.question_timeout_s)
+        self.inspectors = Inspectors(
+            self.engines, self._make_inspector, settings.question_timeout_s
+        )
         self._gpus = gpus or NvmlGpus()
         self.inventory = Inventory(max_streams=settings.max_streams)
         self.admission = Admission(
@@ -76,7 +81,7 @@ class Service:
         )
         self.streams = Streams(
             self._make_stream_worker,
-            self.inspector,
+            self.inspectors.of,
             self.admission,
             self.logs,
             limits=RestartLimits(
@@ -92,9 +97,9 @@ class Service:
             keep_finished=settings.keep_finished,
             keep_finished_s=settings.keep_finished_s,
         )
-        self.warm_workflow = _read_workflow(settings.warm_workflow)
         self.warm = WarmPool(
             settings.warm,
+            _recipes(settings, self.engines),
             self._make_warm_worker,
             lambda: list(self.inventory.devices),
             self.inventory.used,
@@ -104,7 +109,7 @@ class Service:
         self.closing = asyncio.Event()  # whoever streams an endless answer ends it then
 
     async def boot(self) -> None:
-        """Find the devices, start the fork server, then the inspector. /health waits for none.
+        """Find the devices, start the fork server, then the inspectors. /health waits for none.
 
         Raises InvalidInput when a named GPU is not there, GpuError when the driver is broken,
         OSError when logs cannot be written.
@@ -137,17 +142,18 @@ class Service:
         self.boot_error = None
         self.booted = True
         log.info("fork server ready after %.1f s", time.time() - self.started_at)
-        self.inspector.begin()
+        self.inspectors.begin()
         self.warm.begin()
 
     def not_ready(self) -> str | None:
-        """Why starts cannot succeed at this moment; None when they can."""
+        """Why starts on the default engine cannot succeed at this moment; None when they can."""
         if self.streams.draining:
             return "draining"
         if not self.booted:
             return self.boot_error or "the fork server is still loading"
-        if not self.inspector.ready:
-            return self.inspector.last_error or "the inspector is still loading"
+        inspector = self.inspectors.default
+        if not inspector.ready:
+            return inspector.last_error or "the inspector is still loading"
         return None
 
     async def close(self, hurry: asyncio.Event) -> bool:
@@ -182,31 +188,36 @@ class Service:
     def _kill_workers(self) -> None:
         """Their handles are waiting for the end of the processes, and see it at once."""
         workers = [stream.worker for stream in self.streams.registry.active()]
-        for worker in (*workers, self.inspector.worker):
+        for worker in (*workers, *self.inspectors.workers()):
             if worker is not None:
                 worker.kill()
 
     async def _end_workers(self) -> None:
-        await asyncio.gather(self.streams.drain(), self.inspector.close(), self.warm.close())
+        await asyncio.gather(self.streams.drain(), self.inspectors.close(), self.warm.close())
 
-    def _make_inspector(self) -> Worker:
+    def _make_inspector(self, engine: EngineConfig) -> Worker:
         """On no GPU: a check must not take memory from a stream."""
+        is_default = engine.name == self.engines.default
         return Worker(
             self.launcher,
             Launch(
-                name="inspector",
-                log_path=str(self.logs.inspector),
+                name="inspector" if is_default else f"inspector-{engine.name}",
+                log_path=str(self.logs.inspector(None if is_default else engine.name)),
                 env={"CUDA_VISIBLE_DEVICES": ""},
                 log_level=self.settings.log_level,
             ),
-            ConfigureInspector(self.engine),
-            budgets=Budgets(call=self.settings.question_timeout_s + 10.0),
+            ConfigureInspector(engine),
+            budgets=Budgets(
+                ready=self.settings.load_timeout_s, call=self.settings.question_timeout_s + 10.0
+            ),
         )
 
     def _make_stream_worker(
         self, launch: Launch, config: StreamConfig, on_message: Callable[[ToParent], None]
     ) -> Worker:
-        warm = self.warm.take(launch.env)
+        size = (config.width, config.height) if config.width and config.height else None
+        digest = parse_prompt(config.workflow).digest
+        warm = self.warm.take(launch.env, Need(config.engine.name, digest, size))
         if warm is not None:
             warm.assign(launch, config, on_message)
             return warm
@@ -218,7 +229,7 @@ class Service:
             budgets=self._budgets,
         )
 
-    def _make_warm_worker(self, device: devices.Device, number: int) -> Worker:
+    def _make_warm_worker(self, recipe: Recipe, device: devices.Device, number: int) -> Worker:
         name = f"warm-{number}"
         settings = self.settings
         launch = Launch(
@@ -228,19 +239,27 @@ class Service:
             log_level=settings.log_level,
             memory_limit=device.process_limit(settings.worker_memory_bytes),
         )
-        engine = msgspec.structs.replace(self.engine, device=device.torch_device)
-        size = settings.warm_size
+        engine = msgspec.structs.replace(
+            self.engines.get(recipe.engine), device=device.torch_device
+        )
+        size = recipe.size
         configure = ConfigureWarm(
             engine=engine,
-            workflow=self.warm_workflow,
+            workflow=recipe.workflow,
             width=size[0] if size else None,
             height=size[1] if size else None,
         )
         return Worker(self.launcher, launch, configure, budgets=self._budgets)
 
 
-def _read_workflow(path: str | None) -> dict[str, Any] | None:
-    """Raises InvalidInput, InvalidWorkflow, OSError."""
-    if path is None:
-        return None
-    return parse_prompt(Path(path).read_text(encoding="utf-8"), "warm_workflow").to_api()
+def _recipes(settings: Settings, engines: Engines) -> list[Recipe]:
+    """What the warm pool keeps: for each engine its warm workflows, or else the engine alone.
+    Raises InvalidInput, InvalidWorkflow, OSError."""
+    size = (settings.warm_size[0], settings.warm_size[1]) if settings.warm_size else None
+    recipes = []
+    for entry in settings.warm_workflow:
+        engine, path = split_named(entry, engines.default)
+        workflow = parse_prompt(Path(path).read_text(encoding="utf-8"), f"warm_workflow {path}")
+        recipes.append(Recipe(engine, workflow.digest, size, workflow.to_api()))
+    named = {recipe.engine for recipe in recipes}
+    return recipes + [Recipe(engine.name) for engine in engines if engine.name not in named]

@@ -15,7 +15,10 @@ from typing import Annotated, Any
 
 import msgspec
 
+from comfytrickle.errors import InvalidInput
+from comfytrickle.messages import EngineConfig
 from comfytrickle.sizes import parse_bytes
+from control_plane.engines import Engines, split_named, workspaces
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -36,8 +39,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     host: str = "127.0.0.1"
     port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8889  # 0: any free port
-    engine: str = "embedded"  # | comfyui: needs a workspace, and is the default with one
-    workspace: str | None = None  # a ComfyUI checkout
+    engine: str | None = None  # of streams that name none; see control_plane.engines.Engines
+    workspace: list[str] = []  # ComfyUI checkouts, each as [NAME=]FOLDER
     nodes: list[str] = []  # node packs of the user
     devices: str = "auto"  # see control_plane.devices.parse_spec
     slots_per_gpu: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
@@ -47,8 +50,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     # never ran here (0: it is placed without regard to memory).
     worker_memory: str | None = None
     unknown_memory: str = "0"
-    warm: Annotated[int, msgspec.Meta(ge=0, le=64)] = 0  # workers kept ready
-    warm_workflow: str | None = None  # they load this one and run frames of warm_size through it
+    warm: Annotated[int, msgspec.Meta(ge=0, le=64)] = 0  # workers kept ready for each engine
+    # [ENGINE=]FILE: so many for each of these, that have loaded it and run frames of warm_size.
+    warm_workflow: list[str] = []
     warm_size: Annotated[list[int], msgspec.Meta(min_length=2, max_length=2)] | None = None
     torch_threads: Annotated[int, msgspec.Meta(ge=1, le=256)] = 1  # of each worker
     log_dir: str | None = None  # None: default_log_dir(port)
@@ -101,25 +105,24 @@ def _whole(values: dict[str, Any]) -> Settings:
     """What concerns several keys, or needs the file system."""
     level = str(values.get("log_level", "INFO")).upper()
     values["log_level"] = level
-    # Whoever names a ComfyUI wants it used.
-    values.setdefault("engine", "comfyui" if values.get("workspace") else "embedded")
     if level not in LEVELS:
         raise SettingsError(f"log_level: {level!r} is not one of {', '.join(LEVELS)}")
     settings = msgspec.convert(values, Settings)
-    if settings.engine not in ("embedded", "comfyui"):
-        raise SettingsError(f"engine: {settings.engine!r} is not one of embedded, comfyui")
-    if settings.engine == "comfyui":
-        raise SettingsError("engine: comfyui (a workspace) cannot be used yet: leave both out")
+    folders = _workspaces(settings.workspace)
+    engines = _engines(folders, settings.engine)
     for key in ("worker_memory", "unknown_memory"):
         amount = getattr(settings, key)
         if amount is not None:
             _check_amount(key, amount)
     if settings.auth_token == "":
         raise SettingsError("auth_token: is empty; leave it out to allow everyone")
+    warm = [split_named(entry, engines.default) for entry in settings.warm_workflow]
+    for name, _ in warm:
+        _known_engine(engines, name)
     for key, path in [
         *(("nodes", pack) for pack in settings.nodes),
-        *([("workspace", settings.workspace)] if settings.workspace else []),
-        *([("warm_workflow", settings.warm_workflow)] if settings.warm_workflow else []),
+        *(("workspace", folder) for folder in folders.values()),
+        *(("warm_workflow", file) for _, file in warm),
     ]:
         if not Path(path).expanduser().exists():
             raise SettingsError(f"{key}: there is no {path}")
@@ -127,9 +130,31 @@ def _whole(values: dict[str, Any]) -> Settings:
     return msgspec.structs.replace(
         settings,
         nodes=[_absolute(pack) for pack in settings.nodes],
-        workspace=_absolute(settings.workspace) if settings.workspace else None,
+        workspace=[f"{name}={_absolute(folder)}" for name, folder in folders.items()],
+        warm_workflow=[f"{name}={_absolute(file)}" for name, file in warm],
         log_dir=_absolute(str(log_dir)),
     )
+
+
+def _workspaces(entries: list[str]) -> dict[str, str]:
+    try:
+        return workspaces(entries)
+    except ValueError as error:
+        raise SettingsError(f"workspace: {error}") from None
+
+
+def _engines(folders: Mapping[str, str], default: str | None) -> Engines:
+    try:
+        return Engines(EngineConfig(), folders, default)
+    except ValueError as error:
+        raise SettingsError(f"engine: {error}") from None
+
+
+def _known_engine(engines: Engines, name: str) -> None:
+    try:
+        engines.get(name, "warm_workflow")
+    except InvalidInput as error:
+        raise SettingsError(str(error)) from None
 
 
 def _check_amount(key: str, text: str) -> None:
@@ -167,7 +192,7 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
         if not raw:  # unset and empty mean the same to a shell script
             continue
         value: Any = raw
-        if key == "nodes":
+        if key in ("nodes", "workspace", "warm_workflow"):
             value = raw.split(os.pathsep)
         elif key == "warm_size":
             value = raw.split("x")
@@ -207,8 +232,12 @@ def make_parser() -> argparse.ArgumentParser:
     add("--config", metavar="FILE", help="settings as TOML")
     add("--host", help="address to listen on (127.0.0.1)")
     add("--port", type=int, help="port to listen on (8889; 0: any free one)")
-    add("--engine", help="embedded, or comfyui (the default with --workspace)")
-    add("--workspace", metavar="DIR", help="a ComfyUI checkout")
+    add(
+        "--engine",
+        metavar="NAME",
+        help="of streams that name none (the first workspace, or embedded)",
+    )
+    add("--workspace", action="append", metavar="[NAME=]DIR", help="a ComfyUI checkout; repeatable")
     add("--nodes", action="append", metavar="PATH", help="a node pack; may be repeated")
     add("--devices", help="auto (default), cpu:N for N CPU slots, or GPU indices or UUIDs: 0,1")
     add("--slots-per-gpu", type=int, metavar="N", help="streams that one GPU may carry (1)")
@@ -216,8 +245,13 @@ def make_parser() -> argparse.ArgumentParser:
     add("--queue-s", type=float, metavar="S", help="a start may wait so long for a place (0)")
     add("--worker-memory", metavar="SIZE", help="limit of each worker's memory: 6GB (none)")
     add("--unknown-memory", metavar="SIZE", help="what an unknown workflow needs: 4GB (0)")
-    add("--warm", type=int, metavar="N", help="workers kept ready (0)")
-    add("--warm-workflow", metavar="FILE", help="that they load and run before a stream comes")
+    add("--warm", type=int, metavar="N", help="workers kept ready for each engine (0)")
+    add(
+        "--warm-workflow",
+        action="append",
+        metavar="[ENGINE=]FILE",
+        help="that many have loaded and run it before a stream comes; may be repeated",
+    )
     add("--warm-size", type=_size, metavar="WxH", help="of the frames they run (512x512)")
     add("--torch-threads", type=int, metavar="N", help="CPU threads of torch in a worker (1)")
     add("--log-dir", metavar="DIR", help="where the workers' logs go")

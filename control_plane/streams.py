@@ -16,29 +16,26 @@ import msgspec
 from comfytrickle.errors import (
     ComfytrickleError,
     Conflict,
-    InvalidInput,
-    InvalidWorkflow,
-    Quarantined,
     Unavailable,
 )
 from comfytrickle.messages import (
     Launch,
-    ParamsRejected,
     Status,
     StreamConfig,
     ToParent,
-    UpdateParams,
 )
 from comfytrickle.workflow import parse_prompt
 from control_plane import logfiles
 from control_plane.admission import Admission
+from control_plane.changes import Changes
+from control_plane.engines import workflow_key
 from control_plane.inspector import Inspector
 from control_plane.log_pruner import LogPruner
 from control_plane.needs import Workload
 from control_plane.policy import GOOD_ENDS, RestartLimits, RestartPolicy
 from control_plane.quarantine import Death, Quarantine
 from control_plane.registry import Registry
-from control_plane.requests import ParamsRequest
+from control_plane.sink_ends import SinkEnds
 from control_plane.stream import Stream
 from control_plane.supervisor import Supervisor
 from control_plane.watchdog import Deadlines
@@ -48,7 +45,6 @@ log = logging.getLogger(__name__)
 
 LOG_TAIL_LINES = 80
 _DRAINING = "shutting down: no new streams"
-READY_WAIT_S = 30.0  # how long params for a stream that still loads may wait
 
 MakeWorker = Callable[[Launch, StreamConfig, Callable[[ToParent], None]], Worker]
 
@@ -59,7 +55,7 @@ class Streams:
     def __init__(
         self,
         make_worker: MakeWorker,
-        inspector: Inspector,
+        inspector_of: Callable[[str], Inspector],
         admission: Admission,
         logs: logfiles.LogDir,
         *,
@@ -71,13 +67,15 @@ class Streams:
         keep_finished_s: float = 3600.0,
     ) -> None:
         self._make_worker = make_worker
-        self._inspector = inspector
+        self._inspector_of = inspector_of
         self._admission = admission
         self._logs = logs
         self._pruner = LogPruner(logs)
+        self._sink_ends = SinkEnds()
         self._limits = limits or RestartLimits()
         self._deadlines = deadlines or Deadlines()
         self.quarantine = Quarantine()
+        self.changes = Changes(inspector_of, self.quarantine)
         self._log_level = log_level
         self._worker_memory = worker_memory
         self.registry = Registry(keep_finished, keep_finished_s)
@@ -92,8 +90,8 @@ class Streams:
         Raises InvalidWorkflow, Conflict, Unavailable, WorkerError. Then no worker and no slot
         are left behind.
         """
-        digest = digest or parse_prompt(config.workflow).digest
-        self._refuse_quarantined(digest)
+        key = workflow_key(digest or parse_prompt(config.workflow).digest, config.engine)
+        self.quarantine.refuse(key)
         await self._wait_for_ending(config.stream_id)
         if self.draining:
             raise Unavailable(_DRAINING, retry_after=30.0)
@@ -102,9 +100,7 @@ class Streams:
         if stream is None:
             stream = Stream(config)
             self.registry.add(stream)
-            stream.starting = asyncio.create_task(
-                self._bring_up(stream, Workload.of(digest, config))
-            )
+            stream.starting = asyncio.create_task(self._bring_up(stream, Workload.of(key, config)))
             stream.starting.add_done_callback(_seen)
         elif stream.requested != config:
             raise Conflict(f"stream {stream.id!r} runs already, with another configuration")
@@ -128,7 +124,7 @@ class Streams:
     async def _bring_up(self, stream: Stream, load: Workload) -> None:
         try:
             self._admission.refuse_early(load)
-            await self._inspector.require(stream.config.workflow)
+            await self._inspector_of(stream.config.engine.name).require(stream.config.workflow)
             if self.draining:
                 raise Unavailable(_DRAINING, retry_after=30.0)
             stream.device = await self._admission.admit(stream.id, load)
@@ -162,7 +158,9 @@ class Streams:
                 log_level=self._log_level,
                 memory_limit=device.process_limit(self._worker_memory),
             )
-            load = Workload.of(parse_prompt(config.workflow).digest, config)
+            load = Workload.of(
+                workflow_key(parse_prompt(config.workflow).digest, config.engine), config
+            )
             self._admission.begins(stream.id, device, load, config.revision)
             return self._make_worker(launch, config, heard)
 
@@ -212,16 +210,12 @@ class Streams:
         stream.deaths.append(death)
         workflow = parse_prompt(stream.config.workflow)
         kinds = sorted({node.class_type for node in workflow.nodes.values()})
-        self.quarantine.died(workflow.digest, kinds, death)
+        key = workflow_key(workflow.digest, stream.config.engine)
+        self.quarantine.died(key, kinds, death)
         if is_last:
             log.error("stream %s: its restarts are used up", stream.id)
-            if self.quarantine.gave_out(workflow.digest, time.time()):
-                log.error("workflow %s is quarantined", workflow.digest[:12])
-
-    def _refuse_quarantined(self, digest: str) -> None:
-        story = self.quarantine.held(digest)
-        if story is not None:
-            raise Quarantined(f"this workflow is quarantined: {story.words()}", story.report())
+            if self.quarantine.gave_out(key, time.time()):
+                log.error("workflow %s is quarantined", key)
 
     async def _finish(self, stream: Stream) -> None:
         """Give back what it held; keep it readable when it ever had a worker."""
@@ -236,69 +230,39 @@ class Streams:
             self._admission.leave(stream.id, worker)
             stream.finished.set()
             self.registry.retire(stream, readable=worker is not None)
+            self._end_sink(stream)
         cause = worker.exit_cause if worker is not None else None
         if worker is not None and cause is not None:
             level = logging.INFO if cause in GOOD_ENDS else logging.ERROR
             log.log(level, "stream %s ended: %s", stream.id, cause.value)
 
-    # --- changing -----------------------------------------------------------------------------
-
-    async def update(self, stream: Stream, change: ParamsRequest) -> int:
-        """Apply ``change`` between two frames. Returns the revision that runs then.
-
-        Raises InvalidWorkflow (the stream goes on as it was), Conflict when it has ended,
-        Unavailable when it is not ready yet, WorkerError.
-        """
-        for name in ("drop", "encode"):
-            wanted = getattr(change, name)
-            if wanted is not None and wanted != getattr(stream.config, name):
-                raise InvalidInput(f"params.{name}", "is fixed when a stream starts")
-        if not change.changes_frames:
-            return stream.config.revision
-        if change.workflow is not None:
-            self._refuse_quarantined(parse_prompt(change.workflow).digest)
-            await self._inspector.require(change.workflow)
-        async with stream.update_lock:  # revisions take effect in their order
-            worker = await self._ready_worker(stream)
-            stream.last_attempt += 1
-            params = UpdateParams(
-                revision=stream.last_attempt,
-                workflow=change.workflow,
-                width=change.width,
-                height=change.height,
-                max_framerate=change.max_framerate,
-                on_error=change.on_error,
-                on_error_after=change.on_error_after,
-            )
-            answer = await worker.update(params)
-            if isinstance(answer, ParamsRejected):
-                raise InvalidWorkflow(answer.reason, answer.node_errors, "params")
-            stream.take_params(params)
-            return params.revision
-
-    async def _ready_worker(self, stream: Stream) -> Worker:
-        """Its worker, waited for while it loads or is being replaced."""
-        waits = [asyncio.ensure_future(e.wait()) for e in (stream.serving, stream.finished)]
-        try:
-            if not stream.ending:
-                await asyncio.wait(waits, timeout=READY_WAIT_S, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
-        if stream.ending:
-            raise Conflict(f"stream {stream.id!r} is {stream.state.value}: it takes no params")
-        if stream.worker is None or not stream.serving.is_set():
-            raise Unavailable(f"stream {stream.id!r} is still loading")
-        return stream.worker
+    def _end_sink(self, stream: Stream) -> None:
+        """A worker that drained has done so; one that died left it as it was."""
+        worker, url = stream.worker, stream.config.publish_url
+        if worker is None or url is None or worker.exit_cause in GOOD_ENDS:
+            return
+        if stream.made_sink or worker.made_sink:
+            self._sink_ends.end(url, stream.config.verify_tls)
 
     # --- stopping -----------------------------------------------------------------------------
 
-    async def stop(self, stream: Stream, reason: str = "requested") -> None:
-        """Returns when its worker is gone and its slot free; a second stop waits for the same."""
+    async def stop(
+        self, stream: Stream, reason: str = "requested", wait_s: float | None = None
+    ) -> bool:
+        """Returns whether it is over: its worker gone, its slot free. With ``wait_s`` it may not be
+        yet after so many seconds; the rest goes on in the background. Every step of it has a
+        budget. A second stop waits for the same."""
         if stream.finished.is_set():
-            return
-        stream.stopping.set()
-        log.info("stream %s: stop (%s)", stream.id, reason)
+            return True
+        if stream.closing is None:
+            log.info("stream %s: stop (%s)", stream.id, reason)
+            stream.stopping.set()
+            stream.closing = asyncio.create_task(self._stop(stream, reason))
+            stream.closing.add_done_callback(_seen)
+        await asyncio.wait({stream.closing}, timeout=wait_s)
+        return stream.finished.is_set()
+
+    async def _stop(self, stream: Stream, reason: str) -> None:
         starting = stream.starting
         if starting is not None and not starting.done():
             starting.cancel()
@@ -312,13 +276,10 @@ class Streams:
     async def drain(self) -> None:
         """Admit nothing more and stop all. Takes as long as the slowest worker's stop."""
         self.draining = True
-        results = await asyncio.gather(
-            *(self.stop(stream, "shutting down") for stream in self.registry.active()),
-            return_exceptions=True,
+        await asyncio.gather(
+            *(self.stop(stream, "shutting down") for stream in self.registry.active())
         )
-        for result in results:
-            if isinstance(result, BaseException):
-                log.error("while draining", exc_info=result)
+        await self._sink_ends.close()
         await self._pruner.close()
 
 

@@ -9,10 +9,13 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from comfytrickle.errors import WorkerError
 from control_plane.devices import Device
+from control_plane.recipes import Need, Recipe, misfit
+from control_plane.waiting import happens_within
 from control_plane.worker import Worker
 
 log = logging.getLogger(__name__)
@@ -21,7 +24,7 @@ FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 60.0
 _LOOK_EVERY_S = 5.0
 
-MakeWarm = Callable[[Device, int], Worker]
+MakeWarm = Callable[[Recipe, Device, int], Worker]
 
 
 def pin(env: dict[str, str]) -> str:
@@ -42,94 +45,131 @@ def choose(devices: list[Device], used: dict[str, int], warm: dict[str, int]) ->
     return best if best is not None and lacking[pin(best.env)] > 0 else None
 
 
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A worker in store: what it has ready, and where."""
+
+    recipe: Recipe
+    pin: str
+    worker: Worker
+
+
 class WarmPool:
-    """``size`` workers in store. Owns them until they are taken, and the task that makes them."""
+    """``size`` workers in store for each recipe. Owns them until they are taken, and the task that
+    makes them."""
 
     def __init__(
         self,
         size: int,
+        recipes: Sequence[Recipe],
         make: MakeWarm,
         devices: Callable[[], list[Device]],
         used: Callable[[], dict[str, int]],
     ) -> None:
         self._size = size
+        self._recipes = list(recipes)
         self._make = make
         self._devices = devices
         self._used = used
         self._numbers = itertools.count(1)
-        self._store: list[tuple[str, Worker]] = []  # with its pin
+        self._store: list[Stored] = []
         self._wanted = asyncio.Event()
-        self._keeper: asyncio.Task[None] | None = None
-        self.last_error: str | None = None
+        self._keepers: list[asyncio.Task[None]] = []
+        self.last_errors: dict[Recipe, str] = {}  # of those that cannot be made at present
 
-    @property
-    def ready(self) -> int:
-        """How many can be taken now."""
-        return sum(worker.exit_cause is None for _, worker in self._store)
+    def ready(self, recipe: Recipe | None = None) -> int:
+        """How many can be taken now, of one recipe or of all."""
+        return sum(
+            stored.worker.exit_cause is None and recipe in (None, stored.recipe)
+            for stored in self._store
+        )
+
+    def report(self) -> list[dict[str, object]]:
+        """For each recipe: what, how many of how many, and what is in the way."""
+        return [
+            {
+                "engine": recipe.engine,
+                "workflow": recipe.digest,
+                "size": list(recipe.size) if recipe.size else None,
+                "ready": self.ready(recipe),
+                "wanted": self._size,
+                "last_error": self.last_errors.get(recipe),
+            }
+            for recipe in self._recipes
+            if self._size
+        ]
 
     def begin(self) -> None:
-        if self._size and self._keeper is None:
-            self._keeper = asyncio.create_task(self._keep())
+        if self._size and not self._keepers:
+            # Side by side: one that cannot be made must not keep the others waiting.
+            self._keepers = [asyncio.create_task(self._keep(r)) for r in self._recipes]
 
-    def take(self, env: dict[str, str]) -> Worker | None:
-        """A living one that is pinned alike, the caller's from now on; None: there is none."""
+    def take(self, env: dict[str, str], need: Need) -> Worker | None:
+        """The living one that fits best of those pinned alike, the caller's from now on; None:
+        there is none."""
         self._bury()
-        for entry in self._store:
-            if entry[0] == pin(env):
-                self._store.remove(entry)
-                self._wanted.set()
-                return entry[1]
-        return None
+        fits = [
+            (distance, n)
+            for n, stored in enumerate(self._store)
+            if stored.pin == pin(env) and (distance := misfit(stored.recipe, need)) is not None
+        ]
+        if not fits:
+            return None
+        _, best = min(fits)  # the oldest of those that fit alike
+        self._wanted.set()
+        return self._store.pop(best).worker
 
     async def close(self) -> None:
         """End what is in store. Idempotent."""
-        keeper, self._keeper = self._keeper, None
-        if keeper is not None:
+        keepers, self._keepers = self._keepers, []
+        for keeper in keepers:
             keeper.cancel()
-            await asyncio.wait([keeper])
+        if keepers:
+            await asyncio.wait(keepers)
         store, self._store = self._store, []
-        await asyncio.gather(*(worker.stop("the pool closes") for _, worker in store))
+        await asyncio.gather(*(stored.worker.stop("the pool closes") for stored in store))
 
     def _bury(self) -> None:
-        dead = [entry for entry in self._store if entry[1].exit_cause is not None]
-        for entry in dead:
-            log.warning("warm worker %s has ended: %s", entry[1].name, entry[1].exit_cause)
-            self._store.remove(entry)
+        for stored in [s for s in self._store if s.worker.exit_cause is not None]:
+            cause = stored.worker.exit_cause
+            log.warning("warm worker %s has ended: %s", stored.worker.name, cause)
+            self._store.remove(stored)
 
-    async def _keep(self) -> None:
+    async def _keep(self, recipe: Recipe) -> None:
         pause = FIRST_PAUSE_S
         while True:
             self._wanted.clear()
-            device = self._lacking()
+            device = self._lacking(recipe)
             if device is None:
-                try:  # slots come and go without a word
-                    await asyncio.wait_for(self._wanted.wait(), _LOOK_EVERY_S)
-                except asyncio.TimeoutError:
-                    pass
+                await happens_within(self._wanted, _LOOK_EVERY_S)  # slots come and go unsaid
                 continue
-            worker = self._make(device, next(self._numbers))
+            worker = self._make(recipe, device, next(self._numbers))
             try:
                 await worker.warm_up()
             except WorkerError as error:
-                self.last_error = str(error)
-                log.error("warm pool: %s; next attempt in %g s", error, pause)
+                self.last_errors[recipe] = str(error)
+                log.error("warm pool (%s): %s; next attempt in %g s", recipe, error, pause)
                 await asyncio.sleep(pause)
                 pause = min(LONGEST_PAUSE_S, pause * 2)
                 continue
             except asyncio.CancelledError:
                 worker.kill()
                 raise
-            self.last_error, pause = None, FIRST_PAUSE_S
-            self._store.append((pin(device.env), worker))
+            self.last_errors.pop(recipe, None)
+            pause = FIRST_PAUSE_S
+            self._store.append(Stored(recipe, pin(device.env), worker))
             watch = asyncio.ensure_future(worker.wait_exited())
             watch.add_done_callback(lambda _: self._wanted.set())  # one in store may die
-            log.info("warm worker %s for %s (pid %s)", worker.name, device.id, worker.pid)
+            log.info(
+                "warm worker %s (%s) for %s (pid %s)", worker.name, recipe, device.id, worker.pid
+            )
 
-    def _lacking(self) -> Device | None:
+    def _lacking(self, recipe: Recipe) -> Device | None:
         self._bury()
-        if len(self._store) >= self._size:
-            return None
         warm: dict[str, int] = {}
-        for key, _ in self._store:
-            warm[key] = warm.get(key, 0) + 1
+        for stored in self._store:
+            if stored.recipe == recipe:
+                warm[stored.pin] = warm.get(stored.pin, 0) + 1
+        if sum(warm.values()) >= self._size:
+            return None
         return choose(self._devices(), self._used(), warm)

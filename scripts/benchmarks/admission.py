@@ -116,7 +116,7 @@ async def one_round(service: Service, port: int, number: int) -> dict[str, Any]:
     ready = sum(s.serving.is_set() for s in streams)
     pids = [s.worker.pid for s in streams if s.worker is not None]
     async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
-        stops = [session.post(f"/stream/{name}/stop") for name in accepted]
+        stops = [session.post(f"/stream/{name}/stop?wait=30") for name in accepted]
         for reply in await asyncio.gather(*stops):
             reply.raise_for_status()
         async with session.get("/health") as reply:

@@ -76,7 +76,7 @@ async def one_size(pool: stack.Stack, width: int, height: int, seconds: float) -
             after = (cpu_seconds(worker), len(sink.read), time.monotonic())
             memory = worker.memory_full_info()
             status = await pool.call("GET", f"/stream/{name}/status")
-            await pool.call("POST", f"/stream/{name}/stop")
+            await pool.call("POST", f"/stream/{name}/stop?wait=30")
         finally:
             for task in tasks:
                 task.cancel()

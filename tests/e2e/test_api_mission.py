@@ -133,7 +133,7 @@ async def test_stop_ends_the_published_stream_whole(api: Api, live: Live) -> Non
         answer = await api.start("halt", live.url("in"), live.url("halt"))
         before = await api.wait("halt", lambda s: (s["frame_count"] or 0) > 30)
         assert before["width"] == clips.WIDTH and before["height"] == clips.HEIGHT
-        status, said = await api.post("/stream/halt/stop")
+        status, said = await api.post("/stream/halt/stop?wait=30")
         assert (status, said["status"], said["message"]) == (200, "success", "stream stopped")
         assert not psutil.pid_exists(answer["pid"])
         await viewer.finished()

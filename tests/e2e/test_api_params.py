@@ -209,6 +209,6 @@ async def test_without_an_id_the_only_one_is_meant_and_never_all(api: Api, live:
     for method, path in (("GET", "status"), ("POST", "stop"), ("POST", "params")):
         status, answer = await api.call(method, f"/stream/{path}", {} if method == "POST" else None)
         assert status == 409 and "a, b" in answer["error"]
-    assert (await api.call("POST", "/stream/stop", None, {"X-Stream-Id": "a"}))[0] == 200
-    assert (await api.post("/stream/stop"))[1]["request_id"] == "b"
+    assert (await api.call("POST", "/stream/stop?wait=30", None, {"X-Stream-Id": "a"}))[0] == 200
+    assert (await api.post("/stream/stop?wait=30"))[1]["request_id"] == "b"
     assert (await api.get("/streams"))[1]["count"] == 0

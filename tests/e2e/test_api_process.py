@@ -56,7 +56,7 @@ async def test_it_stays_light_while_it_works(api: Api, live: Live) -> None:
             await api.wait(name, lambda s: (s["frame_count"] or 0) > 5)
             await api.get("/nodes")
             await api.get("/streams?all=1")
-            await api.post(f"/stream/{name}/stop")
+            await api.post(f"/stream/{name}/stop?wait=30")
             held.append(process.num_fds())
     # Every stream gives back what it took (a connection of ours may just be closing).
     await until(lambda: process.num_fds() <= held[0], f"no more descriptors than {held}")

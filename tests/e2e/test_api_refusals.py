@@ -114,7 +114,7 @@ async def test_ids(api: Api, live: Live) -> None:
         assert status == 404 and "'two'" in answer["error"]
     assert (await api.get("/streams"))[1]["count"] == 1
     for message in ("stream stopped", "stream had ended already", "stream had ended already"):
-        status, answer = await api.post("/stream/one/stop")
+        status, answer = await api.post("/stream/one/stop?wait=30")
         assert (status, answer["status"], answer["message"]) == (200, "success", message)
     assert not psutil.pid_exists(pid)
     assert (await api.get("/health"))[1]["slots"]["free"] == 2

@@ -107,7 +107,7 @@ async def test_logs_tail_and_follow(api: Api, live: Live) -> None:
         status, answer = await api.get("/stream/talk/logs?" + wrong)
         assert status == 400 and answer["field"] == wrong.partition("=")[0]
     assert not following.done()
-    await api.post("/stream/talk/stop")
+    await api.post("/stream/talk/stop?wait=30")
     followed = (await asyncio.wait_for(following, 15))[1]
     assert followed.startswith(text) and "draining: requested" in followed
     assert (await api.get("/stream/talk/logs"))[1] == followed
@@ -140,5 +140,5 @@ async def test_a_full_pool_says_so_at_once(api: Api, live: Live) -> None:
     assert (await api.get("/stream/three/status"))[0] == 404
     health = (await api.get("/health"))[1]
     assert (health["status"], health["slots"]) == ("OK", {"total": 2, "free": 0})
-    assert (await api.post("/stream/one/stop"))[0] == 200
+    assert (await api.post("/stream/one/stop?wait=30"))[0] == 200
     assert (await api.start("three", live.url("in"), live.url("three")))["pid"]

@@ -66,7 +66,7 @@ def pool(shared_pool: Pool) -> Iterator[Pool]:
     """The shared one, with no stream before and after."""
     yield shared_pool
     for stream_id in shared_pool.get("/streams")[1]["streams"]:
-        shared_pool.post("/stream/stop", {"stream_id": stream_id})
+        shared_pool.post("/stream/stop?wait=30", {"stream_id": stream_id})
     assert shared_pool.get("/streams")[1]["count"] == 0
 
 
@@ -176,7 +176,7 @@ def test_the_life_of_a_stream(pool: Pool) -> None:
     assert ready["latency_ms"]["total"] is None and ready["exit_cause"] is None
     assert list(pool.get("/streams")[1]["streams"]) == ["life"]
 
-    assert pool.post("/stream/life/stop") == (
+    assert pool.post("/stream/life/stop?wait=30") == (
         200,
         {
             "status": "success",
@@ -351,7 +351,7 @@ def test_logs_end_when_the_stream_does(pool: Pool) -> None:
     reader.start()
     lines = pool.get("/stream/talk/logs?tail=1")[1]
     assert lines.count("\n") == 1
-    pool.post("/stream/talk/stop")
+    pool.post("/stream/talk/stop?wait=30")
     reader.join(30)
     assert not reader.is_alive()
     assert "ready after" in followed[0] and "draining" in followed[0]

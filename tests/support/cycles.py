@@ -52,7 +52,7 @@ class Cycles:
             trigger.touch()
             status = await self._api.wait(name, lambda s: s["restarts"] and s["fps"]["out"])
             assert status["deaths"][-1]["signal"] == "SIGSEGV"
-        code, answer = await self._api.post("/stream/stop", {"stream_id": name})
+        code, answer = await self._api.post("/stream/stop?wait=30", {"stream_id": name})
         assert code == 200, answer
 
     def rss(self) -> int:

@@ -112,7 +112,7 @@ class Live:
 
     async def has_channel(self, name: str) -> bool:
         """Whether the server knows the channel (a DELETE by its publisher makes it forget)."""
-        async with self.session.get(self.url(name) + "/-1", timeout=_LOOK) as reply:
+        async with self.session.get(self.url(name) + "/next", timeout=_LOOK) as reply:
             return reply.status != 404
 
     @asynccontextmanager
@@ -175,13 +175,13 @@ class Api:
         await self.start("threads", "http://127.0.0.1:9/none", "http://127.0.0.1:9/nil")
         for _ in range(4):
             await asyncio.gather(*(self.get("/stream/threads/logs") for _ in range(32)))
-        await self.post("/stream/stop", {"stream_id": "threads"})
+        await self.post("/stream/stop?wait=30", {"stream_id": "threads"})
 
     async def clear(self) -> None:
         """Stop every stream that a test has left."""
         streams = (await self.get("/streams"))[1]["streams"]
         await asyncio.gather(
-            *(self.call("POST", "/stream/stop", None, {"X-Stream-Id": i}) for i in streams)
+            *(self.call("POST", "/stream/stop?wait=30", None, {"X-Stream-Id": i}) for i in streams)
         )
 
 

@@ -438,4 +438,4 @@ async def open_way(
             yield way
         finally:
             await way.stop_watching()
-            await asyncio.to_thread(pool.post, "/stream/stop", {"stream_id": name})
+            await asyncio.to_thread(pool.post, "/stream/stop?wait=30", {"stream_id": name})

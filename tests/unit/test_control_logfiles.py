@@ -85,11 +85,11 @@ def test_prune_keeps_the_newest_and_those_in_use(tmp_path: Path) -> None:
     rotated.write_text("older part")
     os.utime(rotated, (1, 1))
     (tmp_path / "streams" / "notes.txt").write_text("not ours")
-    logs.inspector.write_text("inspector")
+    logs.inspector().write_text("inspector")
     assert logs.prune(["oldest but live"]) == 2
     left = {p.name for p in (tmp_path / "streams").iterdir()}
     assert left == {"newest.log", "new.log", "notes.txt", logs.stream("oldest but live").name}
-    assert logs.inspector.exists()
+    assert logs.inspector().exists()
 
 
 def test_no_id_leads_out_of_the_folder(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ async def test_a_dead_worker_is_replaced_with_the_last_params_from_where_it_was(
 ) -> None:
     stream, _ = await bench.streams.start(config())
     change = ParamsRequest(workflow=workflow("new"), max_framerate=5.0)
-    revision = await bench.streams.update(stream, change)
+    revision = await bench.streams.changes.apply(stream, change)
     report(bench, 0, frames_in=50, frames_out=40, dropped={"latest": 8})
     bench.workers[0].progress = Progress(7, source_pts=90, pts=190, audio_pts=80, frames_out=41)
     bench.workers[0].die(ExitCause.SIGNALLED, -9, "SIGKILL")
@@ -113,7 +113,7 @@ async def test_the_budget_ends_and_the_workflow_is_quarantined(bench: Bench) -> 
     assert refused.value.story["node_types"] == ["LoadTensor", "SaveTensor", "crash"]
     other, _ = await bench.streams.start(config("other"))  # other workflows start
     with pytest.raises(Quarantined):
-        await bench.streams.update(other, ParamsRequest(workflow=workflow("crash")))
+        await bench.streams.changes.apply(other, ParamsRequest(workflow=workflow("crash")))
     assert bench.streams.quarantine.release(refused.value.story["digest"])
     await bench.streams.start(config("again", workflow=workflow("crash")))
 
@@ -186,7 +186,7 @@ async def test_a_stop_during_the_pause_before_a_restart(tmp_path: Path) -> None:
     await asyncio.wait_for(bench.streams.stop(stream), 10)
     assert len(bench.workers) == 2 and bench.inventory.free == 2
     with pytest.raises(Conflict):
-        await bench.streams.update(stream, ParamsRequest(max_framerate=1.0))
+        await bench.streams.changes.apply(stream, ParamsRequest(max_framerate=1.0))
     await bench.inspector.close()
 
 
@@ -201,7 +201,9 @@ async def test_params_wait_for_the_next_worker(bench: Bench) -> None:
     bench.prepare = slow
     bench.workers[0].die(ExitCause.SIGNALLED, -9, "SIGKILL")
     await until(lambda: not stream.serving.is_set())
-    updating = asyncio.create_task(bench.streams.update(stream, ParamsRequest(max_framerate=1.0)))
+    updating = asyncio.create_task(
+        bench.streams.changes.apply(stream, ParamsRequest(max_framerate=1.0))
+    )
     await until(lambda: len(bench.workers) == 2)
     gate.set()
     assert await asyncio.wait_for(updating, 10) == 1

@@ -38,9 +38,14 @@ def test_lists_and_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert load(["--nodes", "a", "--nodes", "b"], {}).nodes == wanted
     assert load([], {"COMFYTRICKLE_NODES": "a:b"}).nodes == wanted
     assert load(["--log-dir", "a"], {}).log_dir == wanted[0]
-    with pytest.raises(SettingsError, match="cannot be used yet"):
-        load(["--workspace", "b"], {})
+    assert load(["--workspace", "b"], {}).workspace == [f"comfyui={tmp_path / 'b'}"]
     assert load(["--workspace", "b", "--engine", "embedded"], {}).engine == "embedded"
+    two = load(["--workspace", "b", "--workspace", "old=b"], {}).workspace
+    assert two == [f"comfyui={tmp_path / 'b'}", f"old={tmp_path / 'b'}"]
+    assert load([], {"COMFYTRICKLE_WORKSPACE": "x=b:y=b"}).workspace == [
+        f"x={tmp_path / 'b'}",
+        f"y={tmp_path / 'b'}",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -57,7 +62,11 @@ def test_lists_and_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         ("", {}, ["--max-streams", "0"], "--max-streams"),
         ("", {}, ["--log-level", "LOUD"], "log_level: 'LOUD'"),
         ("", {}, ["--engine", "other"], "engine"),
-        ("", {}, ["--engine", "comfyui"], "cannot be used yet"),
+        ("", {}, ["--engine", "mine"], "engine: 'mine' is not one of embedded"),
+        ("", {}, ["--workspace", "embedded=/tmp"], "workspace: 'embedded' is the name"),
+        ("", {}, ["--workspace", "/tmp", "--workspace", "/"], "two are called 'comfyui'"),
+        ("", {}, ["--workspace", "/does/not/exist"], "workspace: there is no /does/not/exist"),
+        ("", {}, ["--warm-workflow", "mine=/tmp"], "warm_workflow: there is no engine 'mine'"),
         ("", {}, ["--nodes", "/does/not/exist"], "nodes: there is no /does/not/exist"),
         ("", {}, ["--auth-token", ""], "auth_token"),
     ],
@@ -97,7 +106,7 @@ def test_warm_workers(tmp_path: Path) -> None:
     workflow.write_text("{}")
     flags = ["--warm", "2", "--warm-workflow", str(workflow), "--warm-size", "640x360"]
     settings = load(flags, {})
-    assert (settings.warm, settings.warm_workflow) == (2, str(workflow))
+    assert (settings.warm, settings.warm_workflow) == (2, [f"embedded={workflow}"])
     assert settings.warm_size == [640, 360]
     assert load([], {"COMFYTRICKLE_WARM_SIZE": "64x32"}).warm_size == [64, 32]
     with pytest.raises(SettingsError, match="warm_workflow"):

@@ -56,6 +56,7 @@ class ScriptedWorker:
         self.exit_signal: str | None = None
         self.ended_at: float | None = None
         self.progress: Progress | None = None
+        self.made_sink = False
         self.start_gate = asyncio.Event()
         self.start_gate.set()
         self.start_error: WorkerError | None = None
@@ -158,7 +159,9 @@ class Bench:
         logs.create()
         options.setdefault("limits", RestartLimits(budget=0))
         self.admission = Admission(self.inventory)
-        self.streams = Streams(self._make, self.inspector, self.admission, logs, **options)
+        self.streams = Streams(
+            self._make, lambda _: self.inspector, self.admission, logs, **options
+        )
 
     def _make(self, launch: m.Launch, wanted: m.StreamConfig, _on: Any) -> Worker:
         worker = ScriptedWorker(launch, m.ConfigureStream(wanted))
@@ -346,7 +349,7 @@ async def test_a_worker_that_dies_frees_its_slot_and_leaves_its_last_words(bench
     assert (report["running"], report["health"]) == (False, "failed")
     assert report["last_error"]["log_tail"] == "Fatal Python error\n"
     with pytest.raises(Conflict):
-        await bench.streams.update(stream, ParamsRequest(width=64, height=64))
+        await bench.streams.changes.apply(stream, ParamsRequest(width=64, height=64))
 
 
 async def test_a_worker_that_never_gets_ready_is_ended(bench: Bench) -> None:
@@ -409,8 +412,8 @@ async def test_only(bench: Bench) -> None:
 async def test_accepted_params_become_the_configuration(bench: Bench) -> None:
     stream, _ = await bench.streams.start(config())
     change = ParamsRequest(workflow=workflow("new"), max_framerate=5.0)
-    assert await bench.streams.update(stream, change) == 1
-    assert await bench.streams.update(stream, ParamsRequest(width=64, height=32)) == 2
+    assert await bench.streams.changes.apply(stream, change) == 1
+    assert await bench.streams.changes.apply(stream, ParamsRequest(width=64, height=32)) == 2
     assert bench.workers[0].updates[1] == m.UpdateParams(2, None, 64, 32, None)
     assert stream.config.workflow == workflow("new") and stream.config.max_framerate == 5.0
     assert (stream.config.width, stream.config.revision) == (64, 2)
@@ -419,8 +422,8 @@ async def test_accepted_params_become_the_configuration(bench: Bench) -> None:
 
 async def test_what_follows_from_a_failing_node_is_changed_live(bench: Bench) -> None:
     stream, _ = await bench.streams.start(config())
-    assert await bench.streams.update(stream, ParamsRequest(on_error="stop")) == 1
-    assert await bench.streams.update(stream, ParamsRequest(on_error_after=3)) == 2
+    assert await bench.streams.changes.apply(stream, ParamsRequest(on_error="stop")) == 1
+    assert await bench.streams.changes.apply(stream, ParamsRequest(on_error_after=3)) == 2
     first, second = bench.workers[0].updates
     assert (first.on_error, first.on_error_after) == ("stop", None)
     assert (second.on_error, second.on_error_after) == (None, 3)
@@ -431,22 +434,22 @@ async def test_refused_params_leave_the_stream_as_it_was(bench: Bench) -> None:
     stream, _ = await bench.streams.start(config())
     before = stream.config
     with pytest.raises(InvalidWorkflow, match="no such node"):
-        await bench.streams.update(stream, ParamsRequest(workflow=workflow("bad")))
+        await bench.streams.changes.apply(stream, ParamsRequest(workflow=workflow("bad")))
     assert bench.workers[0].updates == []  # the worker was not even asked
     bench.workers[0].refuse = [NodeError("type", "wrong", "3")]
     with pytest.raises(InvalidWorkflow, match="cannot run") as caught:
-        await bench.streams.update(stream, ParamsRequest(workflow=workflow("new")))
+        await bench.streams.changes.apply(stream, ParamsRequest(workflow=workflow("new")))
     assert "3" in caught.value.node_errors()
     assert stream.config == before
     bench.workers[0].refuse = None
-    assert await bench.streams.update(stream, ParamsRequest(workflow=workflow("new"))) == 2
+    assert await bench.streams.changes.apply(stream, ParamsRequest(workflow=workflow("new"))) == 2
 
 
 async def test_simultaneous_updates_keep_their_order(bench: Bench) -> None:
     stream, _ = await bench.streams.start(config())
     sizes = (16, 32, 48)
     revisions = await asyncio.gather(
-        *(bench.streams.update(stream, ParamsRequest(width=s, height=s)) for s in sizes)
+        *(bench.streams.changes.apply(stream, ParamsRequest(width=s, height=s)) for s in sizes)
     )
     assert revisions == [1, 2, 3]
     assert [u.width for u in bench.workers[0].updates] == list(sizes)
@@ -457,9 +460,9 @@ async def test_simultaneous_updates_keep_their_order(bench: Bench) -> None:
 async def test_what_is_fixed_may_be_repeated_but_not_changed(bench: Bench) -> None:
     stream, _ = await bench.streams.start(config())
     same = ParamsRequest(drop="latest", encode=m.EncodeConfig())
-    assert await bench.streams.update(stream, same) == 0
+    assert await bench.streams.changes.apply(stream, same) == 0
     with pytest.raises(InvalidInput) as caught:
-        await bench.streams.update(stream, ParamsRequest(drop="never"))
+        await bench.streams.changes.apply(stream, ParamsRequest(drop="never"))
     assert caught.value.field == "params.drop"
 
 

@@ -8,6 +8,8 @@ from typing import Any
 from comfytrickle.cli import common, exits
 from comfytrickle.cli.client import Client, stream_path
 
+_WAIT_S = 30  # every stop is over by then
+
 
 def add_parser(subparsers: Any) -> None:
     parser = common.add_command(subparsers, "stop", "Stop a stream.", stop)
@@ -15,7 +17,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def stop(args: argparse.Namespace, client: Client) -> int:
-    answer = client.call("POST", stream_path(args.id, "stop"), {})
+    answer = client.call("POST", stream_path(args.id, f"stop?wait={_WAIT_S}"), {})
     if args.json:
         common.print_json(answer)
     else:
