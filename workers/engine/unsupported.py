@@ -12,22 +12,18 @@ from workers.engine.ways import features
 def unsupported(node: Node, spec: NodeSpec) -> list[NodeError]:
     """One error of type ``unsupported_feature`` for each feature that this node uses; the
     feature's name is in ``details``."""
-    found = [*no_engine_does(node), *features(node, spec)]
+    found = features(node, spec)
+    if node.class_type == LOAD_AUDIO_TENSOR:
+        found.append("the stream's sound as an input")
     if "async functions" not in found and is_async(validation_function(spec.cls)):
         found.append("async functions")
-    return [unsupported_error(node, feature) for feature in found]
-
-
-def no_engine_does(node: Node) -> list[str]:
-    """What a stream does not offer its workflow, whichever engine runs it."""
-    return ["the stream's sound as an input"] if node.class_type == LOAD_AUDIO_TENSOR else []
-
-
-def unsupported_error(node: Node, feature: str) -> NodeError:
-    return NodeError(
-        "unsupported_feature",
-        f"{node.class_type} uses {feature}, which this engine does not do",
-        node.id,
-        node.class_type,
-        details=feature,
-    )
+    return [
+        NodeError(
+            "unsupported_feature",
+            f"{node.class_type} uses {feature}, which this engine does not do",
+            node.id,
+            node.class_type,
+            details=feature,
+        )
+        for feature in found
+    ]
