@@ -85,12 +85,14 @@ class _Checker:
                 continue
             value = node["inputs"][name]
             if is_link(value):
-                if not await self.good(value[0]):
-                    good = False
                 source = self.prompt[value[0]]["class_type"]
                 types[name] = nodes.NODE_CLASS_MAPPINGS[source].RETURN_TYPES[value[1]]
+                wrong = []
                 if "input_types" not in own and "*" not in (kind, types[name]):
-                    errors += _wrong_type(name, types[name], kind)
+                    wrong = _wrong_type(name, types[name], kind)
+                errors += wrong
+                if not wrong and not await self.good(value[0]):
+                    good = False
             elif isinstance(value, list):
                 message = "Bad linked input, must be a length-2 list of [node_id, slot_index]"
                 errors.append(_error("bad_linked_input", message, name, input_name=name))

@@ -27,7 +27,8 @@ def is_lazy(cls, name):
 
 def gather(node, cls, known, hidden):
     """``(columns, missing)``: each input as a list of values; a link that is not in ``known``
-    (node id -> outputs) gives None. A literal that is not declared is left out."""
+    (node id -> outputs) gives None; one that is gives its values, also when it is lazy and was not
+    asked for. A literal that is not declared is left out."""
     inputs = declared(cls)
     columns, missing = {}, set()
     for name, value in node["inputs"].items():

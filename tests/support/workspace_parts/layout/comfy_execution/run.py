@@ -54,10 +54,9 @@ class Run:
             await cache.know(node_id)
         node = self.dynprompt.get_node(node_id)
         cls = nodes.NODE_CLASS_MAPPINGS[node["class_type"]]
-        known = {}
         for name, value in node["inputs"].items():
             if is_link(value) and not is_lazy(cls, name):
-                known[value[0]] = await self.outputs(value[0])
+                await self.outputs(value[0])
         columns = None
         try:
             obj = self.caches.objects.get(node_id)
@@ -65,16 +64,15 @@ class Run:
                 obj = cls()
                 self.caches.objects.set(node_id, obj)
             hidden = self._hidden(node_id)
-            columns, missing = gather(node, cls, known, hidden)
+            columns, missing = gather(node, cls, self.caches.outputs, hidden)
             while has_own(cls, "check_lazy_status"):
                 wanted = await self._call(obj, "check_lazy_status", columns, hidden)
                 names = {n for listed in wanted if listed for n in listed} & missing
                 if not names:
                     break
                 for name in names:
-                    source = node["inputs"][name][0]
-                    known[source] = await self.outputs(source)
-                columns, missing = gather(node, cls, known, hidden)
+                    await self.outputs(node["inputs"][name][0])
+                columns, missing = gather(node, cls, self.caches.outputs, hidden)
             returned = await self._call(obj, cls.FUNCTION, columns, hidden, self._on_block(node_id))
             return await self._merge(node_id, cls, returned)
         except NodeFailure:
