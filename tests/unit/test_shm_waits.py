@@ -6,6 +6,7 @@ import asyncio
 import os
 import threading
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -189,3 +190,34 @@ def test_after_a_dead_peer_another_one_is_watched(ring: Ring, reader: RingReader
         reader.read()
     os.close(there)
     writer.close()
+
+
+def test_what_a_peer_did_just_before_its_end_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It comes after the look at the slots, and before the look at the peer."""
+    ring = Ring.create(CAPACITY, 2, Policy.BLOCK)
+    writer, reader = RingWriter(ring), RingReader(ring)
+
+    def last_deed(deed: Callable[[], object]) -> Callable[[], bool]:
+        deeds = [deed]
+
+        def gone() -> bool:
+            if deeds:
+                deeds.pop()()
+            return True
+
+        return gone
+
+    monkeypatch.setattr(reader._waiting, "peer_gone", last_deed(lambda: put(writer)))
+    frame = reader.read()
+    assert frame is not None and whole(frame.header, frame.data)
+    with pytest.raises(RingClosed):
+        reader.read()
+    put(writer)
+    put(writer)
+    monkeypatch.setattr(writer._waiting, "peer_gone", last_deed(lambda: reader.read(timeout=0)))
+    assert put(writer) == 3
+    with pytest.raises(RingClosed):
+        put(writer)
+    reader.close()
+    writer.close()
+    ring.close()
