@@ -99,6 +99,9 @@ def boot(workspace: Workspace, config: EngineConfig) -> ComfyUI:
     nodes.NODE_CLASS_MAPPINGS.update(STREAM_NODES)
     comfy_utils.set_progress_bar_enabled(False)  # each sampler would draw one for each frame
     comfy_utils.set_progress_bar_global_hook(_interruptible(model_management))
+    if hasattr(execution, "add_progress_handler"):
+        # The handler walks over a registry that all runs share; two threads run here.
+        vars(execution)["add_progress_handler"] = _no_progress
     guard_model_memory(model_management)
     quiet = _ToldElsewhere()
     logging.getLogger().addFilter(quiet)
@@ -133,6 +136,10 @@ def _interruptible(model_management: ModuleType) -> Any:
         model_management.throw_exception_if_processing_interrupted()
 
     return step
+
+
+def _no_progress(handler: Any) -> None:
+    """Nobody watches a run's progress from a browser."""
 
 
 class _ToldElsewhere(logging.Filter):

@@ -16,7 +16,7 @@ from typing import Any
 from comfytrickle.errors import WorkerError
 from workers.comfyui.boot import ComfyUI
 from workers.comfyui.calls import fitting
-from workers.comfyui.failures import run_failure
+from workers.comfyui.failures import exit_failure, run_failure
 from workers.comfyui.stream_nodes import StreamNodes
 
 Prompt = Mapping[str, Mapping[str, Any]]
@@ -52,6 +52,8 @@ class Executor:
             failure = run_failure(executor.status_messages, self._names)
             if failure is None and not executor.success:
                 raise WorkerError("ComfyUI's executor failed without a reason")
+        except SystemExit as error:  # of a node: the one that it lets through
+            failure = exit_failure(error, self._names)
         finally:
             self._forget(prompt, keep)
         if failure is not None:

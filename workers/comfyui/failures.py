@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -31,9 +32,9 @@ def run_failure(
         node_type = names.original(str(data.get("node_type")))
         if event == "execution_interrupted":
             return NodeFailed(node_id, node_type, "interrupted")
-        traceback = "".join(data.get("traceback") or ())
-        if len(traceback) > _MAX_TRACEBACK:
-            traceback = "... " + traceback[-_MAX_TRACEBACK:]
+        lines = "".join(data.get("traceback") or ())
+        if len(lines) > _MAX_TRACEBACK:
+            lines = "... " + lines[-_MAX_TRACEBACK:]
         message = _message(data)
         of_machine = any(sign in message for sign in _MACHINE_IS_FULL)
         of_device = any(sign in message for sign in _DEVICE_IS_FULL)
@@ -45,10 +46,19 @@ def run_failure(
                 else f"this worker may take {show_bytes(left)} more"
             )
             message += f" (out of memory: {figures})"
-        return NodeFailed(
-            node_id, node_type, message, traceback, out_of_memory=of_machine or of_device
-        )
+        return NodeFailed(node_id, node_type, message, lines, out_of_memory=of_machine or of_device)
     return None
+
+
+def exit_failure(error: SystemExit, names: StreamNodes) -> NodeFailed:
+    """A node has called sys.exit; the executor was at work in a function that knows the node."""
+    node_id = node_type = "unknown"
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        told = frame.f_locals
+        if frame.f_code.co_name == "execute" and {"unique_id", "class_type"} <= told.keys():
+            node_id, node_type = str(told["unique_id"]), names.original(str(told["class_type"]))
+    lines = "".join(traceback.format_tb(error.__traceback__))[-_MAX_TRACEBACK:]
+    return NodeFailed(node_id, node_type, f"SystemExit: {error}", lines)
 
 
 def _message(data: Mapping[str, Any]) -> str:

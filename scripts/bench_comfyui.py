@@ -1,0 +1,16 @@
+#!/usr/bin/env python3
+"""Measure a real ComfyUI: its own executor, and this project's ways of running the same workflow.
+
+    scripts/bench_comfyui.py --workspace PATH [--frames N] [--size WxH] [--json]
+
+One torch thread, on the CPU. With --json the last line is a JSON list of rows. It ends with 1 when
+an output of the resident graph differs from the one of ComfyUI's executor.
+"""
+
+from benchmarks.own_python import enter
+
+if __name__ == "__main__":
+    enter(__file__)
+    from benchmarks.comfyui import main
+
+    main()
