@@ -23,17 +23,28 @@ class Questions:
     def new_id(self) -> int:
         return next(self._ids)
 
-    async def ask(self, send: Callable[[m.Message], bool], question: m.Message) -> Any:
+    @property
+    def is_loading(self) -> bool:
+        """The worker has been told to change, and has not said yet that it has."""
+        return any(kind == "params" for kind, _ in self._waiting)
+
+    async def ask(
+        self,
+        send: Callable[[m.Message], bool],
+        question: m.Message,
+        timeout_s: float | None = None,
+    ) -> Any:
         """Send it and wait for what is answered to it. Raises WorkerError when nothing is."""
+        timeout_s = timeout_s or self._timeout
         key = _key(question)
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._waiting[key] = future
         try:
             if not send(question):
                 raise WorkerError(self._explain("does not read what it is sent"))
-            return await asyncio.wait_for(future, self._timeout)
+            return await asyncio.wait_for(future, timeout_s)
         except asyncio.TimeoutError:
-            raise WorkerError(self._explain(f"did not answer in {self._timeout:g} s")) from None
+            raise WorkerError(self._explain(f"did not answer in {timeout_s:g} s")) from None
         finally:
             del self._waiting[key]
 

@@ -113,7 +113,7 @@ class Supervisor:
                     watchdog.excuse(late)
                 if exited.done() or self._stream.stop_asked:
                     continue  # a stop has budgets of its own
-                verdict = watchdog.verdict(time.monotonic())
+                verdict = watchdog.verdict(time.monotonic(), loading=worker.is_loading)
                 if verdict is not None:
                     log.error("stream %s: %s", self._stream.id, verdict)
                     await worker.end_hung(verdict)

@@ -16,7 +16,8 @@ from comfytrickle.states import State
 @dataclass(frozen=True, slots=True)
 class Deadlines:
     """Seconds. ``silent``: without a Status (they come every half second). ``stuck``: at one frame.
-    ``first_frame``: at one frame as long as none has come out (kernels are compiled then).
+    ``first_frame``: the limit of both as long as no frame has come out: kernels are compiled then,
+    and what loads and compiles may hold the interpreter's lock.
     Loading has a deadline of its own (Budgets.ready in control_plane/budgets.py)."""
 
     silent: float = 5.0
@@ -42,15 +43,19 @@ class Watchdog:
         """For so long nobody could listen: the control plane itself was stopped or starved."""
         self._heard_at += seconds
 
-    def verdict(self, now: float) -> str | None:
-        """Why it has to be ended, in words; None while all is well."""
+    def verdict(self, now: float, *, loading: bool = False) -> str | None:
+        """Why it has to be ended, in words; None while all is well. ``loading``: it has been asked
+        to load another workflow beside the one it runs."""
         silent = now - self._heard_at
-        if silent > self._deadlines.silent:
-            return f"no status for {silent:.1f} s"
         status = self._status
+        has_output = status is not None and status.counters.frames_out > 0
+        patience = self._deadlines.silent
+        if loading or not has_output:
+            patience = max(patience, self._deadlines.first_frame)
+        if silent > patience:
+            return f"no status for {silent:.1f} s"
         if status is None or status.busy_s is None or status.state is State.DRAINING:
             return None
-        has_output = status.counters.frames_out > 0
         limit = self._deadlines.stuck if has_output else self._deadlines.first_frame
         busy = status.busy_s + silent
         if busy > limit:

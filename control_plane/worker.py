@@ -244,8 +244,9 @@ class Worker:
     # --- questions ----------------------------------------------------------------------------
 
     async def update(self, params: m.UpdateParams) -> m.ParamsApplied | m.ParamsRejected:
-        """Change a live stream. Raises WorkerError when no answer comes."""
-        reply: m.ParamsApplied | m.ParamsRejected = await self._ask(params)
+        """Change a live stream, which may take as long as loading a workflow may. Raises
+        WorkerError when no answer comes."""
+        reply: m.ParamsApplied | m.ParamsRejected = await self._ask(params, self._budgets.ready)
         return reply
 
     async def inspect(self, workflow: dict[str, Any]) -> m.Inspected:
@@ -258,10 +259,15 @@ class Worker:
         reply: m.Described = await self._ask(m.Describe(self._questions.new_id()))
         return reply
 
-    async def _ask(self, question: m.Message) -> Any:
+    async def _ask(self, question: m.Message, timeout_s: float | None = None) -> Any:
         if self._exited.is_set() or self._pipe is None:
             raise WorkerError(self._why("cannot answer"))
-        return await self._questions.ask(self._pipe.send, question)
+        return await self._questions.ask(self._pipe.send, question, timeout_s)
+
+    @property
+    def is_loading(self) -> bool:
+        """It has been told to change, and loads what it needs for that."""
+        return self._questions.is_loading
 
     def dump_stacks(self) -> None:
         """Have the worker write the stacks of its threads to its log."""

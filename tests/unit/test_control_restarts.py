@@ -150,7 +150,7 @@ async def test_a_node_that_has_ended_its_worker_is_named(bench: Bench) -> None:
 
 async def test_a_hung_worker_is_ended_and_replaced(bench: Bench) -> None:
     stream, _ = await bench.streams.start(config())
-    report(bench, 0, frames_in=5)  # and never again
+    report(bench, 0, frames_in=5, frames_out=5)  # and never again
     await until(lambda: len(bench.workers) == 2)
     assert bench.workers[0].exit_cause is ExitCause.UNRESPONSIVE
     report(bench, 1)

@@ -57,6 +57,7 @@ class ScriptedWorker:
         self.ended_at: float | None = None
         self.progress: Progress | None = None
         self.made_sink = False
+        self.is_loading = False
         self.start_gate = asyncio.Event()
         self.start_gate.set()
         self.start_error: WorkerError | None = None

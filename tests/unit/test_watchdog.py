@@ -30,8 +30,20 @@ def test_silence_of_the_worker() -> None:
 
 def test_a_worker_that_never_said_anything() -> None:
     dog = Watchdog(DEADLINES, 10.0)
-    assert dog.verdict(14.9) is None
-    assert dog.verdict(15.1) is not None
+    assert dog.verdict(39.9) is None
+    assert dog.verdict(40.1) == "no status for 30.1 s"
+
+
+def test_what_loads_may_hold_the_lock_for_longer() -> None:
+    """Imports and compilers do: at the first frame, and when another workflow is loaded."""
+    dog = Watchdog(DEADLINES, 0.0)
+    dog.heard(status(1, busy_s=0.1, frames_out=0), 2.0)
+    assert dog.verdict(31.8) is None
+    assert dog.verdict(32.1) == "no status for 30.1 s"
+    dog.heard(status(2), 40.0)
+    assert dog.verdict(69.9, loading=True) is None
+    assert dog.verdict(70.1, loading=True) == "no status for 30.1 s"
+    assert dog.verdict(45.1) == "no status for 5.1 s"
 
 
 def test_silence_while_nobody_listened_does_not_count() -> None:
