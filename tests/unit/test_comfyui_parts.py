@@ -60,6 +60,13 @@ def test_what_is_missing_is_named(checkout: Path, missing: str) -> None:
         find_workspace(str(checkout))
 
 
+def test_the_fork_has_another_layout(tmp_path: Path) -> None:
+    (tmp_path / "comfy" / "cmd").mkdir(parents=True)
+    (tmp_path / "comfy" / "cmd" / "execution.py").write_text("")
+    with pytest.raises(WorkerError, match=r"it has no folder_paths.py, .* pip-installable fork"):
+        find_workspace(str(tmp_path))
+
+
 def test_no_folder(tmp_path: Path) -> None:
     with pytest.raises(WorkerError, match="there is no such folder"):
         find_workspace(str(tmp_path / "nowhere"))

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from comfytrickle.errors import InvalidWorkflow, NodeError, WorkerError
+from comfytrickle.errors import InvalidWorkflow, NodeError
 from comfytrickle.messages import EngineConfig
 from comfytrickle.workflow.model import Workflow
 from workers.comfyui.boot import boot
@@ -14,7 +14,7 @@ from workers.comfyui.judged import JudgedWorkflow
 from workers.comfyui.memory import Collector, free_device_memory
 from workers.comfyui.node_info import object_info
 from workers.comfyui.validation import validate
-from workers.comfyui.workspace import find_workspace
+from workers.comfyui.workspace import find_workspace, no_workspace
 from workers.engine.constants import Constants
 
 
@@ -29,7 +29,7 @@ class ComfyUIEngine:
         """Raises WorkerError: no ComfyUI at config.workspace, one that cannot be imported, a
         device that cannot be used."""
         if config.workspace is None:
-            raise WorkerError("the comfyui engine needs a ComfyUI: --workspace PATH")
+            raise no_workspace()
         torch.set_num_threads(config.threads)
         self._comfyui = boot(find_workspace(config.workspace), config)
         self.device = self._comfyui.device

@@ -99,6 +99,8 @@ class JudgedWorkflow:
             return self._by_executor().run(image, context)
         if not self.detail["checked"]:
             return self._first(self._resident, image, context)
+        # As the executor does: an interrupt is for the run in which it comes.
+        self._comfyui.nodes.interrupt_processing(False)
         try:
             return self._resident.run(image, context)
         except NeedsExecutor as error:

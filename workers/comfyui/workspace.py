@@ -38,6 +38,9 @@ _NAMES = (
 )
 _VERSION = re.compile(r"^(?:__version__|version)\s*=\s*[\"']([^\"']+)[\"']", re.MULTILINE)
 
+# hiddenswitch/ComfyUI 0.10.0 requires av < 16 and numpy < 2.3.
+_FORK = "whose requirements exclude this project's (it wants an older av)"
+
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
@@ -55,10 +58,20 @@ def find_workspace(path: str) -> Workspace:
     root = root.resolve()
     missing = [part for part in _PARTS if not (root / part).exists()]
     if missing:
+        hint = f"; it is the pip-installable fork, {_FORK}" if _is_fork(root) else ""
+        lacks = ", ".join(missing)
         raise WorkerError(
-            f"workspace {root} is no ComfyUI (official layout): it has no {', '.join(missing)}"
+            f"workspace {root} is no ComfyUI (official layout): it has no {lacks}{hint}"
         )
     return Workspace(root, _version(root))
+
+
+def no_workspace() -> WorkerError:
+    """The comfyui engine is asked for without one."""
+    return WorkerError(
+        "the comfyui engine needs a ComfyUI in its official layout: --workspace PATH. "
+        f"(The pip-installable fork is not used, {_FORK}.)"
+    )
 
 
 def enter_workspace(workspace: Workspace) -> None:
@@ -77,6 +90,10 @@ def enter_workspace(workspace: Workspace) -> None:
             f"{place or 'an unknown place'}"
         )
     sys.path.insert(0, str(root))
+
+
+def _is_fork(root: Path) -> bool:
+    return (root / "comfy" / "cmd" / "execution.py").is_file()
 
 
 def _version(root: Path) -> str | None:
