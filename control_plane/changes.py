@@ -50,6 +50,7 @@ class Changes:
                 max_framerate=change.max_framerate,
                 on_error=change.on_error,
                 on_error_after=change.on_error_after,
+                while_loading=change.while_loading,
             )
             answer = await worker.update(params)
             if isinstance(answer, ParamsRejected):

@@ -21,6 +21,7 @@ SIZE_MIN, SIZE_MAX = 16, 4096
 FRAMERATE_MIN, FRAMERATE_MAX = 0.1, 240.0
 DROPS = ("latest", "never")
 ON_ERRORS = ("restart", "passthrough", "stop")
+WHILE_LOADING = ("old", "notice")
 ON_ERROR_AFTER_MAX = 10_000  # frames in a row
 PRESETS = (
     "ultrafast",
@@ -44,7 +45,7 @@ PROMPT_KEYS = ("prompt", "prompts")
 TIMEOUT_KEYS = ("appear_timeout_s", "idle_timeout_s")  # of a start only
 PARAM_KEYS = (
     *PROMPT_KEYS, "width", "height", "max_framerate", "drop", "engine", "on_error",
-    "on_error_after", "encode", *TIMEOUT_KEYS,
+    "on_error_after", "while_loading", "encode", *TIMEOUT_KEYS,
 )  # fmt: skip
 ENCODE_KEYS = ("preset", "bitrate", "crf", "gop_s")
 _DEFAULT = StreamConfig("", {})
@@ -65,6 +66,7 @@ class StartRequest(msgspec.Struct, frozen=True):
     engine: str | None  # by name; None: the default one
     on_error: str
     on_error_after: int
+    while_loading: str
     encode: EncodeConfig
     appear_timeout_s: float
     idle_timeout_s: float | None
@@ -81,6 +83,7 @@ class StartRequest(msgspec.Struct, frozen=True):
             drop=self.drop,
             on_error=self.on_error,
             on_error_after=self.on_error_after,
+            while_loading=self.while_loading,
             encode=self.encode,
             appear_timeout_s=self.appear_timeout_s,
             idle_timeout_s=self.idle_timeout_s,
@@ -103,6 +106,7 @@ class ParamsRequest(msgspec.Struct, frozen=True):
     max_framerate: float | None = None
     on_error: str | None = None
     on_error_after: int | None = None
+    while_loading: str | None = None
     drop: str | None = None  # these are fixed at the start: accepted when they change nothing
     engine: str | None = None
     encode: EncodeConfig | None = None
@@ -112,7 +116,8 @@ class ParamsRequest(msgspec.Struct, frozen=True):
     def changes_frames(self) -> bool:
         """Or what follows when one fails: in short, the worker has to be told."""
         given = (
-            self.workflow, self.width, self.max_framerate, self.on_error, self.on_error_after
+            self.workflow, self.width, self.max_framerate, self.on_error, self.on_error_after,
+            self.while_loading,
         )  # fmt: skip
         return any(value is not None for value in given)
 
@@ -145,6 +150,8 @@ def read_start(body: Mapping[str, Any], header_id: str | None = None) -> StartRe
         engine=bodies.name(params, "engine", "params."),
         on_error=bodies.one_of(params, "on_error", ON_ERRORS, "params.") or _DEFAULT.on_error,
         on_error_after=_error_limit(params, "params.") or _DEFAULT.on_error_after,
+        while_loading=bodies.one_of(params, "while_loading", WHILE_LOADING, "params.")
+        or _DEFAULT.while_loading,
         encode=_encode(params, "params.") or EncodeConfig(),
         appear_timeout_s=_appear_timeout(params, "params."),
         idle_timeout_s=bodies.real(params, "idle_timeout_s", 1, TIMEOUT_MAX, "params."),
@@ -169,6 +176,7 @@ def read_params(body: Mapping[str, Any]) -> ParamsRequest:
         max_framerate=_framerate(params, where),
         on_error=bodies.one_of(params, "on_error", ON_ERRORS, where),
         on_error_after=_error_limit(params, where),
+        while_loading=bodies.one_of(params, "while_loading", WHILE_LOADING, where),
         drop=bodies.one_of(params, "drop", DROPS, where),
         engine=bodies.name(params, "engine", where),
         encode=_encode(params, where),

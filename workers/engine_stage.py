@@ -24,6 +24,7 @@ from workers.mark import marked
 from workers.media.frames import RGB, Frame
 from workers.media.slot import Slot
 from workers.node_errors import GaveOut, NodeErrors, Reaction
+from workers.notice import Loading, loading_notice
 from workers.queues import Closed, Handover
 from workers.stages import Stage
 from workers.stats import Drops, Stats
@@ -71,13 +72,17 @@ class EngineStage(Stage):
         self._unreported = 0
         self._drops = Drops()
         self._errors = NodeErrors(config.on_error, config.on_error_after)
+        self._loading = Loading(config.while_loading)
         # Of the last frame that worked: the source's size, and that of what became of it.
         self._sizes: tuple[Size, Size] | None = None
         self.revision = config.revision
         self.detail: dict[str, Any] = {}
 
     def update(self, params: UpdateParams) -> None:
-        """Ask for new params; the answer comes through ``on_params``. Any thread."""
+        """Ask for new params; the answer comes through ``on_params``. From one thread."""
+        self._loading.change(params.while_loading)  # of this very change, if it says so
+        if params.workflow is not None:
+            self._loading.asked(time.monotonic())
         self._loader.ask(params)
 
     def dropped(self) -> dict[str, int]:
@@ -132,13 +137,19 @@ class EngineStage(Stage):
 
     def _run(self, workflow: LoadedWorkflow, bridge: FrameBridge, frame: Frame) -> None:
         begun = self.busy_since = time.monotonic()
+        if self._loading.is_due(begun):
+            self.busy_since = None
+            self._stats.passed_through += 1
+            self._send(frame, loading_notice(frame.rgb, self._output_size(frame), begun))
+            return
         try:
             rgb, owner = bridge.download(workflow.run(bridge.upload(frame.rgb)))
         except NodeFailed as error:
             shown = self._after_failure(frame, error)
             if shown is None:
                 return
-            rgb = owner = shown
+            self._send(frame, shown)
+            return
         except RuntimeError as error:  # kernels run later than they are called: seen in a copy
             self._check_device(error)
             raise
@@ -150,6 +161,19 @@ class EngineStage(Stage):
         done = time.monotonic()
         self._stats.engine.add(done - begun)
         self._output.put(replace(frame, rgb=rgb, owner=owner, engine_done=done))
+
+    def _send(self, frame: Frame, picture: RGB) -> None:
+        """One that no workflow made."""
+        done = time.monotonic()
+        self._output.put(replace(frame, rgb=picture, owner=picture, engine_done=done))
+
+    def _output_size(self, frame: Frame) -> Size:
+        """That of the last frame that worked: another one would cost a new encoder, and viewers a
+        jump."""
+        size = _size(frame.rgb)
+        if self._sizes is not None and self._sizes[0] == size:
+            return self._sizes[1]
+        return size
 
     def _after_failure(self, frame: Frame, error: NodeFailed) -> RGB | None:
         """The picture to send in place of what failed; None: it is dropped. Raises GaveOut,
@@ -167,11 +191,7 @@ class EngineStage(Stage):
         if reaction is Reaction.DROP:
             return None
         self._stats.passed_through += 1
-        # A picture of another size would cost a new encoder, and viewers a jump.
-        size = _size(frame.rgb)
-        if self._sizes is not None and self._sizes[0] == size:
-            size = self._sizes[1]
-        return marked(frame.rgb, size)
+        return marked(frame.rgb, self._output_size(frame))
 
     def _check_device(self, error: Exception) -> None:
         """Raises DeviceFailed when no later frame can fare better."""
@@ -187,6 +207,8 @@ class EngineStage(Stage):
 
     def _apply(self, current: LoadedWorkflow, change: Change) -> LoadedWorkflow:
         """Between two frames."""
+        if change.params.workflow is not None:
+            self._loading.settled()
         if isinstance(change.answer, ParamsApplied):
             if change.workflow is not None:
                 current.close()

@@ -21,7 +21,7 @@ def marked(rgb: RGB, size: tuple[int, int]) -> RGB:
     as large as it fits, on black. It is not to be looked at closely: pixels are repeated or left
     out.
     """
-    out = _fitted(rgb, size)
+    out = fitted(rgb, size)
     height, width = out.shape[:2]
     short = min(height, width)
     edge = max(1, short // _EDGE)
@@ -32,7 +32,8 @@ def marked(rgb: RGB, size: tuple[int, int]) -> RGB:
     return out
 
 
-def _fitted(rgb: RGB, size: tuple[int, int]) -> RGB:
+def fitted(rgb: RGB, size: tuple[int, int]) -> RGB:
+    """A copy of ``rgb``, uint8 [H, W, 3], in the middle of ``size``, as large as it fits."""
     width, height = size
     if rgb.shape[:2] == (height, width):
         return np.array(rgb)

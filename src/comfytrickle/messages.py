@@ -104,6 +104,7 @@ class StreamConfig(msgspec.Struct, frozen=True):
     drop: str = "latest"  # latest | never (back-pressure)
     on_error: str = "restart"  # restart | passthrough | stop (workers/node_errors.py)
     on_error_after: int = 30  # frames in a row that fail in a node, 1..10000
+    while_loading: str = "old"  # old | notice: what is shown while a new workflow loads
     engine: EngineConfig = EngineConfig()
     encode: EncodeConfig = EncodeConfig()
     resume: bool = False  # a replacement worker: go on at the sink's next segment
@@ -158,6 +159,7 @@ class UpdateParams(Message, frozen=True):
     max_framerate: float | None = None
     on_error: str | None = None
     on_error_after: int | None = None
+    while_loading: str | None = None
 
 
 class Drain(Message, frozen=True):
@@ -249,7 +251,7 @@ class Counters(msgspec.Struct, frozen=True):
     audio_out: int = 0
     transport_retries: int = 0
     node_errors: int = 0
-    passed_through: int = 0  # frames sent on as they came in, marked, since a node failed on them
+    passed_through: int = 0  # frames sent on as they came in, with a mark: no workflow made them
 
 
 class Status(Message, frozen=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -102,8 +103,33 @@ class RogueSpoilt(_Counting):
         return (image,)
 
 
+class RogueSlowLoad:
+    """A constant node that is done when a file is there."""
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {"required": {"path": ("STRING",)}}
+
+    RETURN_TYPES = ("FLOAT",)
+    FUNCTION = "run"
+    CATEGORY = "rogue"
+
+    def run(self, path: str) -> tuple[float]:
+        while not Path(path).exists():
+            time.sleep(0.01)
+        return (0.0,)
+
+
 NODE_CLASS_MAPPINGS = {
     cls.__name__: cls
-    for cls in (RogueExit, RogueSegfault, RogueRaise, RogueRaiseAlways, RogueHoard, RogueSpoilt)
+    for cls in (
+        RogueExit,
+        RogueSegfault,
+        RogueRaise,
+        RogueRaiseAlways,
+        RogueHoard,
+        RogueSpoilt,
+        RogueSlowLoad,
+    )
 }
 NODE_DISPLAY_NAME_MAPPINGS = {"RogueRaise": "Rogue (raises)"}
