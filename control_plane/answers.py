@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import logging
 import math
 import secrets
@@ -25,8 +24,6 @@ from comfytrickle.errors import (
 log = logging.getLogger(__name__)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-OPEN_PATHS = frozenset({"/health", "/ready"})  # probes carry no token
 
 
 def json_answer(
@@ -90,22 +87,3 @@ def _http_reason(request: web.Request, error: web.HTTPException) -> str:
     if isinstance(error, web.HTTPRequestEntityTooLarge):
         return f"the body is too large: {error.text}"
     return error.text or error.reason
-
-
-def require_token(token: str) -> Any:
-    """A middleware that lets in only callers who know ``token``."""
-    expected = f"Bearer {token}".encode()
-
-    @web.middleware
-    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
-        given = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
-        path = request.path.rstrip("/").removeprefix("/api")
-        if path not in OPEN_PATHS and not hmac.compare_digest(given, expected):
-            return json_answer(
-                {"error": "a valid Authorization: Bearer token is needed"},
-                401,
-                {"WWW-Authenticate": "Bearer"},
-            )
-        return await handler(request)
-
-    return check

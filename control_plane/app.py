@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from control_plane import routes_quarantine, routes_service, routes_streams, routes_workflow
-from control_plane.answers import errors_as_json, require_token
+from control_plane import (
+    routes_events,
+    routes_page,
+    routes_params,
+    routes_quarantine,
+    routes_service,
+    routes_streams,
+    routes_workflow,
+)
+from control_plane.answers import errors_as_json
+from control_plane.callers import refuse_other_sites, require_token
 from control_plane.service import Service
 from control_plane.web_keys import SERVICE
 
@@ -14,16 +23,21 @@ ROOTS = ("", "/api")  # the same tree twice: some callers have a prefix built in
 
 
 def build_app(service: Service) -> web.Application:
-    middlewares = [errors_as_json]
+    middlewares = [errors_as_json, refuse_other_sites]
     if service.settings.auth_token is not None:
         middlewares.append(require_token(service.settings.auth_token))
     app = web.Application(middlewares=middlewares, client_max_size=MAX_BODY)
     app[SERVICE] = service
+    app[routes_events.FEED] = routes_events.make_feed(service)
+    routes_page.add_page(app)
     for routes in (
         routes_streams.ROUTES,
         routes_workflow.ROUTES,
         routes_quarantine.ROUTES,
         routes_service.ROUTES,
+        routes_events.ROUTES,
+        routes_params.ROUTES,
+        routes_page.ROUTES,
     ):
         for method, path, handler in routes:
             for root in ROOTS:

@@ -39,13 +39,13 @@ def _inspector(inspector: Inspector) -> dict[str, Any]:
     }
 
 
-async def health(request: web.Request) -> web.Response:
-    service = service_of(request)
+def health_report(service: Service) -> dict[str, Any]:
+    """The JSON of GET /health."""
     inventory = service.inventory
     by_health: dict[str, int] = {word.value: 0 for word in Health}
     for stream in service.streams.registry.active():
         by_health[stream_health(stream.facts()).value] += 1
-    body: dict[str, Any] = {
+    return {
         "status": service_word(service),
         "reason": service.not_ready(),
         "version": __version__,
@@ -62,7 +62,10 @@ async def health(request: web.Request) -> web.Response:
         },
         "warm": service.warm.report(),
     }
-    return json_answer(body)
+
+
+async def health(request: web.Request) -> web.Response:
+    return json_answer(health_report(service_of(request)))
 
 
 async def ready(request: web.Request) -> web.Response:

@@ -10,7 +10,8 @@ from control_plane.service import Service
 
 SERVICE: web.AppKey[Service] = web.AppKey("service", Service)
 
-Route = tuple[str, str, Callable[[web.Request], Awaitable[web.StreamResponse]]]
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Route = tuple[str, str, Handler]
 
 
 def service_of(request: web.Request) -> Service:

@@ -1,0 +1,148 @@
+"""What the readers of /events are told, and what becomes of one that does not read."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from control_plane import feed as feed_module
+from control_plane.feed import QUEUED, Feed, Look
+from control_plane.feed_events import HEARTBEAT, Changes, lean
+from tests.support.streams import until
+
+DEADLINE_S = 20.0
+
+
+def status(stream_id: str, **facts: Any) -> dict[str, Any]:
+    return {"request_id": stream_id, "uptime_s": 1.0, "state": "streaming", **facts}
+
+
+def read(events: bytes | None) -> list[tuple[str, Any]]:
+    """(name, data) of each event."""
+    assert events is not None
+    found = []
+    for block in events.decode().split("\n\n")[:-1]:
+        name, data = block.split("\n")
+        found.append((name.removeprefix("event: "), json.loads(data.removeprefix("data: "))))
+    return found
+
+
+def test_only_what_differs_is_told() -> None:
+    changes = Changes()
+    one, two = status("one"), status("two")
+    assert read(changes.update({"one": one, "two": two}, {"status": "OK", "uptime_s": 1})) == [
+        ("state", one),
+        ("state", two),
+        ("health", {"status": "OK", "uptime_s": 1}),
+    ]
+    later = {"one": {**one, "uptime_s": 2.0}, "two": {**two, "state": "draining"}}
+    assert read(changes.update(later, {"status": "OK", "uptime_s": 2})) == [("state", later["two"])]
+    assert changes.update(later, {"status": "OK", "uptime_s": 3}) == b""
+    assert read(changes.update({"one": one}, {"status": "IDLE", "uptime_s": 4})) == [
+        ("gone", {"request_id": "two"}),
+        ("health", {"status": "IDLE", "uptime_s": 4}),
+    ]
+    assert read(changes.everything()) == [
+        ("health", {"status": "IDLE", "uptime_s": 4}),
+        ("streams", {"streams": {"one": one}, "count": 1}),
+    ]
+
+
+def test_a_lean_status_has_all_but_the_ends_of_logs() -> None:
+    death = {"time": "t", "exit_cause": "signalled", "log_tail": "long"}
+    full = status("one", deaths=[death], last_error={"kind": "node", "log_tail": "long"})
+    assert lean(full) == status(
+        "one", deaths=[{"time": "t", "exit_cause": "signalled"}], last_error={"kind": "node"}
+    )
+    assert lean({**full, "last_error": None})["last_error"] is None
+    assert full["deaths"][0]["log_tail"] == "long"
+
+
+class Looking:
+    """A look whose content the test sets; counts how often it was made."""
+
+    def __init__(self) -> None:
+        self.streams: dict[str, dict[str, Any]] = {}
+        self.count = 0
+
+    def __call__(self) -> Look:
+        self.count += 1
+        return dict(self.streams), {"status": "OK"}
+
+
+def no_cut() -> None:
+    raise AssertionError("it was cut off")
+
+
+async def told(reader: Any) -> list[tuple[str, Any]]:
+    return read(await asyncio.wait_for(reader.next(), DEADLINE_S))
+
+
+async def test_readers_share_one_look_and_each_is_told_everything_first() -> None:
+    looking = Looking()
+    looking.streams["one"] = status("one")
+    feed = Feed(looking, asyncio.Event(), every_s=0.01)
+    async with feed.reader(no_cut) as first:
+        assert [name for name, _ in await told(first)] == ["health", "streams"]
+        async with feed.reader(no_cut) as second:
+            assert (await told(second))[1][1] == {"streams": looking.streams, "count": 1}
+            before = looking.count
+            looking.streams["one"] = changed = status("one", state="draining")
+            assert await told(first) == await told(second) == [("state", changed)]
+            await until(lambda: looking.count >= before + 3, "it does not look again")
+        assert feed.readers == 1
+        del looking.streams["one"]
+        assert await told(first) == [("gone", {"request_id": "one"})]
+    assert feed.readers == 0
+    made = looking.count
+    await asyncio.sleep(0.05)
+    assert looking.count == made, "nobody watches, and it goes on looking"
+    looking.streams["two"] = status("two")
+    async with feed.reader(no_cut) as third:
+        assert (await told(third))[1][1]["streams"] == {"two": status("two")}
+        looking.streams.clear()
+        assert await told(third) == [("gone", {"request_id": "two"})]
+
+
+async def test_a_reader_that_does_not_keep_up_is_cut_off_and_the_others_go_on() -> None:
+    looking, cut = Looking(), asyncio.Event()
+    feed = Feed(looking, asyncio.Event(), every_s=0.001)
+    async with feed.reader(cut.set) as slow, feed.reader(no_cut) as quick:
+        await told(quick)
+        for number in range(QUEUED + 5):
+            looking.streams["one"] = status("one", number=number)
+            assert (await told(quick))[0][1]["number"] == number
+        assert cut.is_set() and slow.was_cut
+        assert await slow.next() is None
+
+
+async def test_all_readers_end_with_the_server() -> None:
+    closing = asyncio.Event()
+    feed = Feed(Looking(), closing, every_s=3600.0)
+    async with feed.reader(no_cut) as one, feed.reader(no_cut) as two:
+        await told(one)
+        await told(two)
+        closing.set()
+        assert await asyncio.wait_for(one.next(), DEADLINE_S) is None
+        assert await asyncio.wait_for(two.next(), DEADLINE_S) is None
+
+
+async def test_silence_is_broken_by_a_heartbeat(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feed_module, "HEARTBEAT_S", 0.05)
+    feed = Feed(Looking(), asyncio.Event(), every_s=0.01)
+    async with feed.reader(no_cut) as reader:
+        await told(reader)
+        assert await asyncio.wait_for(reader.next(), DEADLINE_S) == HEARTBEAT
+
+
+async def test_readers_end_when_looking_fails(caplog: pytest.LogCaptureFixture) -> None:
+    looking = Looking()
+    feed = Feed(looking, asyncio.Event(), every_s=0.01)
+    async with feed.reader(no_cut) as reader:
+        await told(reader)
+        looking.streams = None  # type: ignore[assignment]
+        assert await asyncio.wait_for(reader.next(), DEADLINE_S) is None
+    assert "the feed of events ends" in caplog.text and "TypeError" in caplog.text
