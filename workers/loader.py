@@ -16,6 +16,7 @@ from comfytrickle.errors import InvalidInput, InvalidWorkflow
 from comfytrickle.messages import ParamsApplied, ParamsRejected, UpdateParams
 from comfytrickle.workflow import parse_prompt
 from workers.engine.protocol import Engine, LoadedWorkflow, NodeFailed
+from workers.priority import give_way
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +62,7 @@ class Loader:
             self._thread.join()
 
     def _work(self, engine: Engine) -> None:
+        give_way()  # to the frames that go on meanwhile
         while (params := self._wanted.get()) is not None:
             self._on_change(_load(engine, params))
 

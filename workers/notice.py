@@ -15,8 +15,8 @@ _TURN_S = 1.2
 
 
 def loading_notice(rgb: RGB, size: tuple[int, int], at_s: float) -> RGB:
-    """A copy of ``rgb``, uint8 [H, W, 3], of ``size`` (width, height). ``at_s``, on any clock, turns
-    the wheel."""
+    """A copy of ``rgb``, uint8 [H, W, 3], of ``size`` (width, height). ``at_s`` turns the wheel, on
+    any clock."""
     out = fitted(rgb, size)
     np.right_shift(out, 2, out=out)
     height, width = out.shape[:2]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import socket
@@ -25,6 +24,7 @@ from comfytrickle.messages import (
 from comfytrickle.pipe import Pipe
 from comfytrickle.progress import ProgressPage
 from workers.inspector import serve_inspector
+from workers.priority import in_background
 from workers.stream import StreamSession
 from workers.warm_engine import WarmEngine, warm_engine
 
@@ -68,7 +68,7 @@ async def _warm(pipe: Pipe[ToWorker], wanted: ConfigureWarm) -> WarmEngine | Non
     """The engine for a stream to come; None when it cannot be built (the parent was told)."""
     begun = time.monotonic()
     try:
-        warm = await asyncio.to_thread(warm_engine, wanted)
+        warm = await in_background(lambda: warm_engine(wanted))
     except Exception as error:  # a user's node pack may raise anything
         log.exception("the engine cannot be warmed up")
         pipe.send(Failed("startup", f"{type(error).__name__}: {error}", retryable=False))
