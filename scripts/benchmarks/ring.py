@@ -1,8 +1,11 @@
 """A frame queue's throughput and latency, and their floors. See scripts/bench_ring.py.
 
-A frame crosses by two copies, one in and one out, by two processes at the same time. So that is the
-floor: the same two processes copy into and out of the same slots at the same time, in the same
-order, and never wait for each other nor say anything.
+A frame crosses by two copies, one in and one out, by two processes that work at the same time. So
+that is the floor: two such processes copy into and out of the same slots at the same time, in the
+same order, and never wait for each other nor say anything. What a frame costs, whoever else uses
+the machine, is the processor time of both sides together, beside that of the bare copies.
+
+``in_turn`` is a lower floor: one process that copies in and out, one after the other.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ import struct
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from benchmarks import forked, ring_kills
 from comfytrickle.shm.frames import FrameInfo, PixelFormat
@@ -31,98 +34,122 @@ _SLOTS = 4
 _ROUNDS = 5
 _LATENCIES = 400
 _GAP_S = 0.002
+_STUCK_S = 30.0
 
 
 def _info(width: int, height: int) -> FrameInfo:
     return FrameInfo(0, width, height, PixelFormat.RGB24, stride=width * 3)
 
 
-def _together(write: Callable[[], float], read: Callable[[], float]) -> tuple[float, float]:
-    """Run both in a process each, beginning at the same time; the seconds that each took."""
+class Pace(NamedTuple):
+    """Of ``count`` frames. ``cpu_s``: of all who took part."""
+
+    wall_s: float
+    cpu_s: float
+
+
+def _together(write: Callable[[], Pace], read: Callable[[], Pace]) -> Pace:
+    """Run both in a process each, beginning at the same time; the slower one's time."""
     page = mmap.mmap(-1, mmap.PAGESIZE)
     gate = os.eventfd(0, os.EFD_SEMAPHORE)
 
-    def child(place: int, body: Callable[[], float]) -> Callable[[], None]:
+    def child(place: int, body: Callable[[], Pace]) -> Callable[[], None]:
         def go() -> None:
             os.eventfd_read(gate)
-            struct.pack_into("d", page, place * 8, body())
+            struct.pack_into("2d", page, place * 16, *body())
 
         return go
 
     pids = [forked.fork(child(0, write)), forked.fork(child(1, read))]
     os.eventfd_write(gate, 2)
     forked.join(*pids)
-    seconds = struct.unpack_from("dd", page)
+    sides = [Pace(*struct.unpack_from("2d", page, place * 16)) for place in range(2)]
     os.close(gate)
     page.close()
-    return seconds
+    return Pace(max(side.wall_s for side in sides), sum(side.cpu_s for side in sides))
 
 
-def _copies(ring: Ring, size: int, count: int) -> float:
-    """Frames a second of the bare copies, the slower of the two sides."""
+def _copies(ring: Ring, size: int, count: int) -> Pace:
+    """The bare copies."""
 
-    def write() -> float:
+    def write() -> Pace:
         mine, source = Ring(ring.duplicate()), memoryview(bytearray(os.urandom(size)))
         views = [mine.payload(n, size) for n in range(_SLOTS)]
         return _timed(count, lambda n: views[n % _SLOTS].__setitem__(slice(None), source))
 
-    def read() -> float:
+    def read() -> Pace:
         mine, target = Ring(ring.duplicate()), memoryview(bytearray(size))
         views = [mine.payload(n, size) for n in range(_SLOTS)]
         return _timed(count, lambda n: target.__setitem__(slice(None), views[n % _SLOTS]))
 
-    return count / max(_together(write, read))
+    return _together(write, read)
 
 
-def _timed(count: int, step: Callable[[int], object]) -> float:
+def _done(result: object) -> None:
+    if not result:
+        raise TimeoutError(f"nothing has moved for {_STUCK_S} s")
+
+
+def _in_turn(ring: Ring, size: int, count: int) -> Pace:
+    """The bare copies, by one process."""
+    source, target = memoryview(bytearray(os.urandom(size))), memoryview(bytearray(size))
+    views = [ring.payload(n, size) for n in range(_SLOTS)]
+
+    def step(n: int) -> None:
+        views[n % _SLOTS][:] = source
+        target[:] = views[n % _SLOTS]
+
+    return _timed(count, step)
+
+
+def _timed(count: int, step: Callable[[int], object]) -> Pace:
     for n in range(_SLOTS * 2):  # pages are mapped by then
         step(n)
-    begun = time.perf_counter()
+    begun, cpu = time.perf_counter(), time.process_time()
     for n in range(count):
         step(n)
-    return time.perf_counter() - begun
+    return Pace(time.perf_counter() - begun, time.process_time() - cpu)
 
 
-def _frames(ring: Ring, info: FrameInfo, size: int, count: int) -> float:
-    """Frames a second through the queue, every one of them read."""
+def _frames(ring: Ring, info: FrameInfo, size: int, count: int) -> Pace:
+    """Through the queue, every frame read."""
 
-    def write() -> float:
+    def write() -> Pace:
         writer, source = RingWriter(Ring(ring.duplicate())), bytearray(os.urandom(size))
-        return _timed(count, lambda _: writer.write(info, source))
+        return _timed(count, lambda _: _done(writer.write(info, source, _STUCK_S)))
 
-    def read() -> float:
+    def read() -> Pace:
         reader, target = RingReader(Ring(ring.duplicate())), bytearray(size)
-        return _timed(count, lambda _: reader.read_into(target))
+        return _timed(count, lambda _: _done(reader.read_into(target, _STUCK_S)))
 
-    return count / max(_together(write, read))
-
-
-def _one_copy(size: int, count: int) -> float:
-    source, target = memoryview(bytearray(os.urandom(size))), memoryview(bytearray(size))
-    return count / _timed(count, lambda _: target.__setitem__(slice(None), source))
+    return _together(write, read)
 
 
 def throughput(width: int, height: int, seconds: float) -> dict[str, Any]:
-    """Rounds of floor and ours in turns; medians, and the median of the rounds' ratios."""
+    """Rounds of floors and ours in turns; medians, and the median of the rounds' ratios."""
     info, size = _info(width, height), width * height * 3
     ring = Ring.create(size, _SLOTS, Policy.BLOCK)
-    one = _one_copy(size, 50)
-    count = max(50, int(one * seconds / _ROUNDS / 4))
-    floors, ours = [], []
+    count = max(50, int(50 / _in_turn(ring, size, 50).wall_s * seconds / _ROUNDS / 4))
+    rounds = []
     for _ in range(_ROUNDS):
-        floors.append(_copies(ring, size, count))
-        ours.append(_frames(ring, info, size, count))
+        floor, turn = _copies(ring, size, count), _in_turn(ring, size, count)
+        rounds.append((floor, turn, _frames(ring, info, size, count)))
     ring.close()
-    floor, mine = statistics.median(floors), statistics.median(ours)
+
+    def median(of: Callable[[Pace, Pace, Pace], float]) -> float:
+        return statistics.median(of(*each) for each in rounds)
+
     return {
         "frame_bytes": size,
         "frames": count * _ROUNDS,
-        "floor_fps": round(floor, 1),
-        "fps": round(mine, 1),
-        "ratio": round(statistics.median(b / a for a, b in zip(floors, ours, strict=True)), 3),
-        "floor_gb_s": round(floor * size / 1e9, 2),
-        "gb_s": round(mine * size / 1e9, 2),
-        "one_copy_alone_gb_s": round(one * size / 1e9, 2),
+        "floor_fps": round(median(lambda floor, turn, ours: count / floor.wall_s), 1),
+        "in_turn_fps": round(median(lambda floor, turn, ours: count / turn.wall_s), 1),
+        "fps": round(median(lambda floor, turn, ours: count / ours.wall_s), 1),
+        "gb_s": round(median(lambda floor, turn, ours: count * size / 1e9 / ours.wall_s), 2),
+        "of_floor": round(median(lambda floor, turn, ours: floor.wall_s / ours.wall_s), 3),
+        "of_in_turn": round(median(lambda floor, turn, ours: turn.wall_s / ours.wall_s), 3),
+        "floor_cpu_us": round(median(lambda floor, turn, ours: floor.cpu_s / count * 1e6), 1),
+        "cpu_us": round(median(lambda floor, turn, ours: ours.cpu_s / count * 1e6), 1),
     }
 
 
@@ -139,14 +166,15 @@ def latency(width: int, height: int) -> dict[str, float]:
     def write() -> None:
         writer, source = RingWriter(Ring(ring.duplicate())), bytearray(os.urandom(size))
         for _ in range(_LATENCIES + _SLOTS):
-            writer.write(info, source)
+            _done(writer.write(info, source, _STUCK_S))
             time.sleep(_GAP_S)
 
     pid = forked.fork(write)
     reader, target, took = RingReader(ring), bytearray(size), []
     for _ in range(_LATENCIES + _SLOTS):
-        header = reader.read_into(target)
-        assert header is not None
+        header = reader.read_into(target, _STUCK_S)
+        if header is None:
+            raise TimeoutError(f"no frame for {_STUCK_S} s")
         took.append(time.monotonic_ns() - header.time_ns)
     forked.join(pid)
     reader.close()
@@ -198,7 +226,7 @@ def main() -> int:
     for width, height in SIZES:
         name = f"{width}x{height}"
         out[name] = throughput(width, height, arguments.seconds) | latency(width, height)
-        print(f"{name:10} {out[name]}", file=sys.stderr)
+        print(name, *(f"    {k:14} {v}" for k, v in out[name].items()), sep="\n", file=sys.stderr)
     if arguments.json:
         print(json.dumps(out))
     return 0

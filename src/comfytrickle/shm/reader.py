@@ -143,23 +143,28 @@ class RingReader:
         return FrameHeader(number, info, length, time_ns)
 
     def _oldest(self) -> int | None:
-        ring, following = self._ring, self._next
-        if ring.words[ring.mark_words[following % ring.shape.slots]] == holding(following):
-            return following
-        return min(self._waiting_numbers(), default=None)
+        words, places = self._ring.words, self._ring.mark_words
+        mark = words[places[self._next % len(places)]]
+        if mark <= holding(self._next):
+            # There, or still to come, and then nothing later is there either. Not to be found out
+            # by looking at all slots: the writer goes on between two looks.
+            return self._next if mark == holding(self._next) else None
+        newest = self._newest()
+        if newest is None:
+            return None
+        for number in range(max(self._next, newest - len(places) + 1), newest):
+            if words[places[number % len(places)]] == holding(number):
+                return number
+        return newest
 
     def _newest(self) -> int | None:
-        return max(self._waiting_numbers(), default=None)
-
-    def _waiting_numbers(self) -> list[int]:
-        """Of the frames that are there and were not taken, in no order."""
-        slots = self._ring.shape.slots
-        numbers = []
+        newest = None
         for slot, mark in enumerate(self._ring.marks()):
             number = held(mark)
-            if number is not None and number >= self._next and number % slots == slot:
-                numbers.append(number)
-        return numbers
+            if number is None or number < self._next or number % self._ring.shape.slots != slot:
+                continue
+            newest = number if newest is None else max(newest, number)
+        return newest
 
     def _advance(self, following: int, lost: int) -> None:
         ring = self._ring
