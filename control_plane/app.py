@@ -6,6 +6,7 @@ from aiohttp import web
 
 from control_plane import (
     routes_events,
+    routes_frames,
     routes_page,
     routes_params,
     routes_quarantine,
@@ -32,6 +33,7 @@ def build_app(service: Service) -> web.Application:
     routes_page.add_page(app)
     for routes in (
         routes_streams.ROUTES,
+        routes_frames.ROUTES,
         routes_workflow.ROUTES,
         routes_quarantine.ROUTES,
         routes_service.ROUTES,

@@ -32,7 +32,7 @@ import comfytrickle
 from comfytrickle.errors import WorkerError
 from comfytrickle.messages import EngineConfig, Launch
 from comfytrickle.orphans import children_of, kill_child
-from comfytrickle.progress import ProgressPage
+from comfytrickle.shared import Shared
 from control_plane.engines import COMFYUI
 from workers import entry
 from workers.inherited import Inherited
@@ -174,13 +174,13 @@ class Launcher:
             raise WorkerError(f"the fork server's first process ended with {code}")
 
     async def launch(
-        self, sock: socket.socket, page: ProgressPage | None, launch: Launch
+        self, sock: socket.socket, shared: Shared | None, launch: Launch
     ) -> ChildProcess:
         """Fork a worker. ``sock`` is its end of the status pipe; closed here in any case.
 
-        ``page`` stays the caller's; the worker gets a descriptor of its own.
+        ``shared`` stays the caller's; the worker gets descriptors of its own.
         """
-        inherited = None if page is None else Inherited(page.descriptor)
+        inherited = None if shared is None else [Inherited(d) for d in shared.descriptors]
         arguments = (inherited, msgspec.json.encode(launch))
         try:
             child: ChildProcess = await self._call(self._launch, sock, *arguments)

@@ -126,10 +126,7 @@ def read_start(body: Mapping[str, Any], header_id: str | None = None) -> StartRe
     """Raises InvalidInput, InvalidWorkflow."""
     stream_id = bodies.stream_id(header=header_id, body=body)
     urls = {key: bodies.url(body, key) for key in URL_KEYS}
-    for key in ("subscribe_url", "publish_url"):
-        if urls[key] is None:
-            raise InvalidInput(key, "is needed: an http or https URL")
-    if urls["publish_url"] == urls["subscribe_url"]:
+    if urls["publish_url"] is not None and urls["publish_url"] == urls["subscribe_url"]:
         raise InvalidInput(
             "publish_url", "is the same as subscribe_url: the stream would read its own output"
         )

@@ -27,12 +27,14 @@ from control_plane.admission import Admission
 from control_plane.budgets import Budgets
 from control_plane.engines import Engines, split_named, workspaces
 from control_plane.gpus import GpuSource, NvmlGpus
+from control_plane.inlet import Inlets
 from control_plane.inspectors import Inspectors
 from control_plane.inventory import Inventory
 from control_plane.launcher import Launcher, preloads
 from control_plane.logfiles import LogDir
 from control_plane.needs import Needs
 from control_plane.policy import RestartLimits
+from control_plane.preview import Previews
 from control_plane.readings import Readings
 from control_plane.recipes import Need, Recipe
 from control_plane.settings import Settings
@@ -104,6 +106,8 @@ class Service:
             lambda: list(self.inventory.devices),
             self.inventory.used,
         )
+        self.previews = Previews()
+        self.inlets = Inlets()
         self.booted = False
         self.boot_error: str | None = None
         self.closing = asyncio.Event()  # whoever streams an endless answer ends it then
@@ -181,6 +185,8 @@ class Service:
         else:
             log.error("some workers survived SIGKILL; they end with their system call")
             ending.cancel()
+        await self.previews.close()
+        await self.inlets.close()
         await self.admission.close()
         await self.launcher.close()
         return in_time

@@ -9,11 +9,20 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import replace
 
 import msgspec
 
-from comfytrickle.messages import Counters, Failed, Status, StreamConfig, ToParent, UpdateParams
+from comfytrickle.messages import (
+    Counters,
+    Failed,
+    FramesRefused,
+    Status,
+    StreamConfig,
+    ToParent,
+    UpdateParams,
+)
 from comfytrickle.states import State
 from control_plane import totals
 from control_plane.devices import Device
@@ -48,6 +57,8 @@ class Stream:
         self.update_lock = asyncio.Lock()
         self.last_attempt = 0  # of a revision; refused ones are not used again
         self.log_tail: str | None = None
+        # Told of frames that came by the inlet and could not be decoded.
+        self.on_refused: Callable[[FramesRefused], None] | None = None
         self.made_sink = False  # by a former worker: the sink channel is the stream's to end
         self._samples: deque[tuple[float, Counters]] = deque(maxlen=SAMPLES)
         self._past = Counters()  # of former workers
@@ -86,6 +97,8 @@ class Stream:
             now = time.monotonic()
             if not self._samples or now - self._samples[-1][0] >= SAMPLE_EVERY_S:
                 self._samples.append((now, totals.add(self._past, message.counters)))
+        elif isinstance(message, FramesRefused) and self.on_refused is not None:
+            self.on_refused(message)
 
     def retire(self, worker: Worker, death: Death) -> None:
         """It has died and is about to be replaced: what it counted and reported stays."""

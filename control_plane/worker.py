@@ -20,7 +20,8 @@ from typing import Any
 from comfytrickle import messages as m
 from comfytrickle.errors import ProtocolError, WorkerError
 from comfytrickle.pipe import Pipe
-from comfytrickle.progress import Progress, ProgressPage
+from comfytrickle.progress import Progress
+from comfytrickle.shared import Shared
 from comfytrickle.states import ExitCause, State
 from control_plane.budgets import Budgets, Flood
 from control_plane.endings import Ending, exit_cause, signal_name
@@ -64,9 +65,10 @@ class Worker:
         self._launcher = launcher
         self._launch = launch
         self._configure = configure
-        # How far its stream has come. Everyone but an inspector may be given one.
+        # How far its stream has come, and the frame queues. Everyone but an inspector may be given
+        # a stream. Closed when it has ended.
         is_inspector = isinstance(configure, m.ConfigureInspector)
-        self._page = None if is_inspector else ProgressPage.create()
+        self.shared = None if is_inspector else Shared.create()
         self.progress: Progress | None = None  # when it has ended: the last it wrote
         self.made_sink = False  # when it has ended: its stream's sink channel is the stream's own
         self._on_message = on_message
@@ -143,7 +145,7 @@ class Worker:
     async def _launch_process(self) -> None:
         ours, theirs = socket.socketpair()
         try:
-            self._process = await self._launcher.launch(theirs, self._page, self._launch)
+            self._process = await self._launcher.launch(theirs, self.shared, self._launch)
         except BaseException:
             ours.close()
             self._finish(None)
@@ -269,6 +271,11 @@ class Worker:
         """It has been told to change, and loads what it needs for that."""
         return self._questions.is_loading
 
+    def watch(self, watch: m.Watch) -> None:
+        """Have it show these pictures from now on, if it still lives."""
+        if self._pipe is not None:
+            self._pipe.send(watch)
+
     def dump_stacks(self) -> None:
         """Have the worker write the stacks of its threads to its log."""
         if self._pipe is not None:
@@ -356,10 +363,10 @@ class Worker:
         if self._exited.is_set():
             return
         self.exit_code = code
-        if self._page is not None:
-            self.progress = self._page.read()
-            self.made_sink = self._page.made_sink()
-            self._page.close()
+        if self.shared is not None:
+            self.progress = self.shared.page.read()
+            self.made_sink = self.shared.page.made_sink()
+            self.shared.close()
         self.exit_cause = exit_cause(
             Ending(
                 exit_code=code,

@@ -19,6 +19,7 @@ from workers.items import Chunk, Item, Resize, SegmentEnd, SegmentStart, SourceE
 from workers.media.decode import NO_PTS, Decoder
 from workers.media.frames import Frame
 from workers.media.slot import Slot
+from workers.outlet import Outlet
 from workers.queues import Inbox
 from workers.recognition import Recognition
 from workers.stages import Stage
@@ -44,9 +45,11 @@ class DecodeStage(Stage):
         slot: Slot,
         audio: AudioRoute,
         stats: Stats,
+        outlet: Outlet,
         on_error: Callable[[str, Exception], None],
     ) -> None:
         super().__init__("decode", on_error)
+        self._outlet = outlet
         self._inbox = inbox
         self._slot = slot
         self._audio = audio
@@ -177,6 +180,8 @@ class DecodeStage(Stage):
             frame.segment, frame.source_pts = self._segment, frame.pts
             frame.pts = self._timeline.video(None if frame.pts == NO_PTS else frame.pts)
             self._stats.decode.add(frame.decoded - frame.arrived)
+            if self._outlet.watches_input:
+                self._outlet.offer_input(frame)
             self._slot.put(frame)
 
     def _was_sent(self, pts: int | None) -> bool:

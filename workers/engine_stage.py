@@ -25,6 +25,7 @@ from workers.media.frames import RGB, Frame
 from workers.media.slot import Slot
 from workers.node_errors import GaveOut, NodeErrors, Reaction
 from workers.notice import Loading, loading_notice
+from workers.outlet import Outlet
 from workers.queues import Closed, Handover
 from workers.stages import Stage
 from workers.stats import Drops, Stats
@@ -53,6 +54,7 @@ class EngineStage(Stage):
         on_params: Callable[[ParamsApplied | ParamsRejected], None],
         on_failed: Callable[[Failed], None],
         on_error: Callable[[str, Exception], None],
+        outlet: Outlet | None = None,
     ) -> None:
         """``engine``: one that was built before; ``warmed``: a workflow that it has loaded. Both
         are closed here."""
@@ -60,6 +62,7 @@ class EngineStage(Stage):
         self._config = config
         self._slot = slot
         self._output = output
+        self._outlet = outlet or Outlet(None)
         self._stats = stats
         self._engine = engine
         self._warmed = warmed
@@ -160,12 +163,18 @@ class EngineStage(Stage):
             self.busy_since = None
         done = time.monotonic()
         self._stats.engine.add(done - begun)
-        self._output.put(replace(frame, rgb=rgb, owner=owner, engine_done=done))
+        self._pass_on(frame, replace(frame, rgb=rgb, owner=owner, engine_done=done))
 
     def _send(self, frame: Frame, picture: RGB) -> None:
         """One that no workflow made."""
         done = time.monotonic()
-        self._output.put(replace(frame, rgb=picture, owner=picture, engine_done=done))
+        made = replace(frame, rgb=picture, owner=picture, engine_done=done)
+        self._pass_on(frame, made, marked=True)
+
+    def _pass_on(self, frame: Frame, made: Frame, *, marked: bool = False) -> None:
+        if self._outlet.watches_output:
+            self._outlet.offer_output(frame, made, marked=marked)
+        self._output.put(made)
 
     def _output_size(self, frame: Frame) -> Size:
         """That of the last frame that worked: another one would cost a new encoder, and viewers a

@@ -26,7 +26,7 @@ from multiprocess import forkserver, resource_tracker
 from comfytrickle.logs import open_worker_log
 from comfytrickle.messages import Launch
 from comfytrickle.orphans import adopt_orphans
-from comfytrickle.progress import ProgressPage
+from comfytrickle.shared import Shared
 from workers.inherited import Inherited
 from workers.limits import limit_memory
 
@@ -36,12 +36,15 @@ STACKS_SIGNAL = signal.SIGUSR1
 
 
 def main(
-    sock: socket.socket, lifeline: socket.socket, page: Inherited | None, launch_json: bytes
+    sock: socket.socket,
+    lifeline: socket.socket,
+    shared: list[Inherited] | None,
+    launch_json: bytes,
 ) -> None:
     """Serve what the parent configures over ``sock``; the process ends when this returns.
 
     ``lifeline``: a socket on which nothing is ever sent and whose other end the parent alone holds.
-    ``page``: where a stream's progress is written, if anybody wants to know.
+    ``shared``: the descriptors of a :class:`comfytrickle.shared.Shared`; an inspector has none.
     ``launch_json`` is an encoded :class:`comfytrickle.messages.Launch`.
     """
     # A group of its own: it can be ended with all it forked, and a Ctrl-C at the terminal goes to
@@ -65,8 +68,8 @@ def main(
     sys.setswitchinterval(0.0005)
     # By name, so that importing this module does not import torch and av.
     serve = importlib.import_module("workers.session").serve
-    progress = None if page is None else ProgressPage(page.descriptor)
-    asyncio.run(_until_over(serve(sock, launch, progress)))
+    ours = None if shared is None else Shared.of([one.descriptor for one in shared])
+    asyncio.run(_until_over(serve(sock, launch, ours)))
 
 
 async def _until_over(serving: Coroutine[Any, Any, int]) -> None:

@@ -36,6 +36,14 @@ class SourceEnd:
 
 
 @dataclass(frozen=True, slots=True)
+class Picture:
+    """A frame message (comfytrickle.frame_message). ``arrived``: time.monotonic() at the parent."""
+
+    data: bytes
+    arrived: float
+
+
+@dataclass(frozen=True, slots=True)
 class Resize:
     """From the next frame on give frames of this size."""
 
@@ -43,7 +51,7 @@ class Resize:
     height: int
 
 
-Item = Chunk | SegmentStart | SegmentEnd | SourceEnd | Resize
+Item = Chunk | SegmentStart | SegmentEnd | SourceEnd | Picture | Resize
 
 
 @dataclass(frozen=True, slots=True)

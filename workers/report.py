@@ -11,10 +11,13 @@ from workers.decode_stage import DecodeStage
 from workers.device import device_memory
 from workers.encode_stage import EncodeStage
 from workers.engine_stage import EngineStage
+from workers.inlet import InletSource
 from workers.media.slot import Slot
+from workers.picture_stage import PictureStage
 from workers.sink import Sink
 from workers.stages import Stage
 from workers.stats import Stats, resident_bytes
+from workers.uncoded_stage import UncodedStage
 
 
 class Reporter:
@@ -23,10 +26,10 @@ class Reporter:
     def __init__(
         self,
         stats: Stats,
-        decode: DecodeStage,
+        decode: DecodeStage | PictureStage,
         slot: Slot,
         engine: EngineStage,
-        encode: EncodeStage,
+        encode: EncodeStage | UncodedStage,
     ) -> None:
         self._stats = stats
         self._decode = decode
@@ -35,7 +38,7 @@ class Reporter:
         self._encode = encode
         self._seq = 0
 
-    def status(self, state: State, source: Subscriber, sink: Sink) -> m.Status:
+    def status(self, state: State, source: Subscriber | InletSource, sink: Sink) -> m.Status:
         """At this moment."""
         now = time.monotonic()
         stats = self._stats
@@ -58,7 +61,7 @@ class Reporter:
             output_age_s=stats.rate_out.age(now),
             busy_s=busy_s,
             busy_stage=busy_stage,
-            source=source.state,
+            source=source.state_at(now) if isinstance(source, InletSource) else source.state,
             sink=sink.state,
             detail={
                 **self._engine.detail,
@@ -67,7 +70,7 @@ class Reporter:
             },
         )
 
-    def _counters(self, source: Subscriber, sink: Sink) -> m.Counters:
+    def _counters(self, source: Subscriber | InletSource, sink: Sink) -> m.Counters:
         received, transport = source.counters, sink.counters()
         transport["transport_retries"] = transport.get("transport_retries", 0) + received.retries
         transport["segments_in"] = received.segments

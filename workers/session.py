@@ -22,7 +22,7 @@ from comfytrickle.messages import (
     Warm,
 )
 from comfytrickle.pipe import Pipe
-from comfytrickle.progress import ProgressPage
+from comfytrickle.shared import Shared
 from workers.inspector import serve_inspector
 from workers.priority import in_background
 from workers.stream import StreamSession
@@ -31,7 +31,7 @@ from workers.warm_engine import WarmEngine, warm_engine
 log = logging.getLogger(__name__)
 
 
-async def serve(sock: socket.socket, launch: Launch, page: ProgressPage | None) -> int:
+async def serve(sock: socket.socket, launch: Launch, shared: Shared | None) -> int:
     """Run until done; returns the exit code of the process."""
     pipe: Pipe[ToWorker] = await Pipe.open(sock, ToWorker)
     try:
@@ -48,7 +48,7 @@ async def serve(sock: socket.socket, launch: Launch, page: ProgressPage | None) 
             case ConfigureStream(config=config, launch=stream_launch):
                 if stream_launch is not None:
                     open_worker_log(stream_launch)
-                return await StreamSession(pipe, config, page, warm).run()
+                return await StreamSession(pipe, config, shared, warm).run()
             case ConfigureInspector(engine=engine_config):
                 return await serve_inspector(pipe, engine_config)
             case Drain(reason=reason):

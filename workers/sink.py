@@ -154,7 +154,7 @@ class ChannelSink:
 
 
 class NoSink:
-    """A stream without a publish_url: it is encoded and counted, and goes nowhere."""
+    """A stream without a publish_url: it is counted, and goes nowhere."""
 
     state = "none"
     last_error = None

@@ -20,7 +20,7 @@ import aiohttp
 from comfytrickle import messages as m
 from comfytrickle.errors import ComfytrickleError, InvalidWorkflow
 from comfytrickle.pipe import Pipe
-from comfytrickle.progress import ProgressPage
+from comfytrickle.shared import Shared
 from comfytrickle.states import State
 from comfytrickle.trickle.client_session import open_session
 from comfytrickle.trickle.protocol import SEQ_CURRENT
@@ -32,15 +32,19 @@ from workers.device import DeviceFailed
 from workers.encode_stage import EncodeStage
 from workers.engine.protocol import NodeFailed
 from workers.engine_stage import EngineStage
+from workers.inlet import INBOX_BYTES, InletSource, Refusals
 from workers.items import Item, Packet, Resize
 from workers.media.decode import UnsupportedVideo
 from workers.media.frames import Frame
 from workers.media.slot import Slot
 from workers.node_errors import GaveOut
+from workers.outlet import Outlet
+from workers.picture_stage import PictureStage
 from workers.queues import Handover, Inbox, Outbox
 from workers.report import Reporter
 from workers.stacks import dump_stacks
 from workers.stats import Stats
+from workers.uncoded_stage import UncodedStage
 from workers.warm_engine import WarmEngine
 
 log = logging.getLogger(__name__)
@@ -67,12 +71,12 @@ class StreamSession:
         self,
         pipe: Pipe[m.ToWorker],
         config: m.StreamConfig,
-        page: ProgressPage | None,
+        shared: Shared | None,
         warm: WarmEngine | None = None,
     ) -> None:
-        """``page``: where progress is written; ``warm``: an engine that was built before."""
+        """``warm``: an engine that was built before."""
         self._pipe = pipe
-        self._page = page
+        self._shared = shared
         self._config = config
         self._state = State.LOADING
         self._stats = Stats()
@@ -84,13 +88,24 @@ class StreamSession:
         self._resize: dict[int, Resize] = {}
 
         audio = AudioRoute()
-        self._inbox: Inbox[Item] = Inbox(_INBOX_BYTES)
+        has_source = config.subscribe_url is not None
+        self._inbox: Inbox[Item] = Inbox(_INBOX_BYTES if has_source else INBOX_BYTES)
         self._outbox: Outbox[Packet | None] = Outbox(_OUTBOX_BYTES)
         between: Handover[Frame] = Handover(_ENCODE_AHEAD)
         self._slot = Slot(drop=config.drop, max_framerate=config.max_framerate)
-        self._decode = DecodeStage(
-            config, self._inbox, self._slot, audio, self._stats, self._stage_failed
-        )
+        self._outlet = Outlet(shared.outlet if shared is not None else None)
+        self._refusals = Refusals(self._loop, self._pipe.send)
+        self._decode = (
+            DecodeStage(
+                config, self._inbox, self._slot, audio, self._stats, self._outlet,
+                self._stage_failed,
+            )
+            if has_source
+            else PictureStage(
+                config, self._inbox, self._slot, self._stats, self._outlet,
+                on_refused=self._refusals.add, on_error=self._stage_failed,
+            )
+        )  # fmt: skip
         self._engine = EngineStage(
             config,
             self._slot,
@@ -102,16 +117,17 @@ class StreamSession:
             on_params=lambda answer: self._from_thread(self._params_answer, answer),
             on_failed=lambda failed: self._from_thread(self._pipe.send, failed),
             on_error=self._stage_failed,
+            outlet=self._outlet,
         )
-        self._encode = EncodeStage(
-            config.encode,
-            between,
-            audio,
-            self._outbox,
-            self._stats,
-            on_failed=lambda failed: self._from_thread(self._pipe.send, failed),
-            on_error=self._stage_failed,
-        )
+        self._encode = (
+            EncodeStage(
+                config.encode, between, audio, self._outbox, self._stats,
+                on_failed=lambda failed: self._from_thread(self._pipe.send, failed),
+                on_error=self._stage_failed,
+            )
+            if config.publish_url is not None
+            else UncodedStage(between, audio, self._outbox, self._stage_failed)
+        )  # fmt: skip
 
         self._reporter = Reporter(self._stats, self._decode, self._slot, self._engine, self._encode)
 
@@ -124,18 +140,10 @@ class StreamSession:
         """Until it is over. Everything it began is ended on return, but for a stuck thread."""
         config = self._config
         log.info("stream %s: %s -> %s", config.stream_id, config.subscribe_url, config.publish_url)
-        if config.subscribe_url is None:
-            return await self._give_up(m.Failed("startup", "subscribe_url is missing",
-                                                retryable=False))  # fmt: skip
         async with open_session(verify_tls=config.verify_tls) as session:
-            resume = config.resume_at
-            self._subscriber = Subscriber(
-                session,
-                config.subscribe_url,
-                start=SEQ_CURRENT if resume is None else resume.segment,
-                appear_timeout_s=config.appear_timeout_s if resume is None else _GONE_S,
-            )
-            account = sink.Account(self._stats, self._page, config)
+            self._source = self._open_source(session)
+            page = self._shared.page if self._shared is not None else None
+            account = sink.Account(self._stats, page, config)
             self._sink: sink.Sink = (
                 sink.ChannelSink(session, config, account)
                 if config.publish_url
@@ -174,6 +182,18 @@ class StreamSession:
                     task.cancel()
                 await asyncio.gather(*tasks, writing, return_exceptions=True)
 
+    def _open_source(self, session: aiohttp.ClientSession) -> Subscriber | InletSource:
+        config, resume = self._config, self._config.resume_at
+        if config.subscribe_url is None:
+            assert self._shared is not None  # the parent of a stream always shares it
+            return InletSource(self._shared.inlet, self._stats)
+        return Subscriber(
+            session,
+            config.subscribe_url,
+            start=SEQ_CURRENT if resume is None else resume.segment,
+            appear_timeout_s=config.appear_timeout_s if resume is None else _GONE_S,
+        )
+
     async def _give_up(self, failed: m.Failed) -> int:
         log.error("the stream failed (%s): %s", failed.kind, failed.message)
         self._pipe.send(failed)
@@ -198,13 +218,12 @@ class StreamSession:
             self._fail(m.Failed("internal", text, retryable=False))
 
     async def _read_source(self) -> None:
+        was_seen = self._config.resume_at is not None
         try:
-            await source.pump(
-                self._subscriber,
-                self._inbox,
-                self._stats,
-                was_seen=self._config.resume_at is not None,
-            )
+            if isinstance(self._source, InletSource):
+                await self._source.pump(self._inbox)
+            else:
+                await source.pump(self._source, self._inbox, self._stats, was_seen=was_seen)
         except (ComfytrickleError, aiohttp.ClientError, OSError) as error:
             self._fail(m.Failed("source", str(error), retryable=False))
 
@@ -250,6 +269,8 @@ class StreamSession:
                     self._drain(deadline_s, reason)
                 case m.UpdateParams():
                     self._update(message)
+                case m.Watch():
+                    self._outlet.watch(message)
                 case m.Ping():
                     self._send_status()
                 case m.DumpStacks():
@@ -306,9 +327,9 @@ class StreamSession:
             self._state = state
         elif self._state is State.READY and self._stats.frames_out:
             self._state = State.STREAMING
-        self._tell_error("source", self._subscriber.last_error)
+        self._tell_error("source", self._source.last_error)
         self._tell_error("sink", self._sink.last_error)
-        self._pipe.send(self._reporter.status(self._state, self._subscriber, self._sink))
+        self._pipe.send(self._reporter.status(self._state, self._source, self._sink))
 
     def _tell_error(self, kind: str, error: str | None) -> None:
         """A channel that cannot be reached is retried; people want to know why nothing happens."""

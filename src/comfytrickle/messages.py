@@ -16,6 +16,8 @@ could as well be on another machine.
       |                                        |
       |--- UpdateParams ---------------------->|
       |<---- ParamsApplied / ParamsRejected ---|
+      |--- Watch ----------------------------->|   while somebody looks on
+      |<--------------------- FramesRefused ---|   what came by the inlet and is no picture
       |--- Drain ----------------------------->|   stop reading, flush, end the sink channel
       |<--------------------------- Exiting ---|   last word; then the process exits with 0
       |                                        |
@@ -169,6 +171,19 @@ class Drain(Message, frozen=True):
     reason: str = "requested"
 
 
+class Watch(Message, frozen=True):
+    """Somebody looks on: write such pictures into the outlet. Sent again when anything changes.
+
+    ``sides``: in, out, both (in one picture). Empty: nobody does any more. ``fps`` and ``width``
+    (of one picture; None: its own) are upper limits; ``quality`` is 1..100.
+    """
+
+    sides: list[str] = []
+    fps: float = 15.0
+    width: int | None = None
+    quality: int = 90
+
+
 class Ping(Message, frozen=True):
     """Answer at once with Status (used to tell a slow worker from a dead one)."""
 
@@ -310,6 +325,15 @@ class Failed(Message, frozen=True):
     at: float | None = None
 
 
+class FramesRefused(Message, frozen=True):
+    """Frames from the inlet that cannot be decoded, since the last such message. At most 20 a
+    second. ``seqs``: the sender's numbers of the last of them; ``reason``: the last one's."""
+
+    seqs: list[int]
+    count: int
+    reason: str
+
+
 class Exiting(Message, frozen=True):
     """Last word. reason: requested | source_ended | failed."""
 
@@ -339,6 +363,7 @@ ToWorker = (
     | ConfigureInspector
     | UpdateParams
     | Drain
+    | Watch
     | Ping
     | DumpStacks
     | Inspect
@@ -352,6 +377,7 @@ ToParent = (
     | ParamsApplied
     | ParamsRejected
     | Failed
+    | FramesRefused
     | Exiting
     | Inspected
     | Described

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from comfytrickle.errors import InvalidInput, InvalidWorkflow
 from comfytrickle.messages import EncodeConfig
 from control_plane import bodies
-from control_plane.requests import read_params, read_start, read_workflow
+from control_plane.requests import URL_KEYS, read_params, read_start, read_workflow
 
 PASS = {
     "1": {"class_type": "LoadTensor", "inputs": {}},
@@ -168,10 +168,13 @@ def test_urls_pass_unchanged(good: str) -> None:
 
 @pytest.mark.parametrize("key", ["subscribe_url", "publish_url"])
 @pytest.mark.parametrize("absent", [None, ""])
-def test_both_video_channels_are_needed(key: str, absent: Any) -> None:
-    with pytest.raises(InvalidInput) as caught:
-        start(**{key: absent})
-    assert caught.value.field == key
+def test_either_video_channel_may_be_missing(key: str, absent: Any) -> None:
+    asked = start(**{key: absent})
+    assert asked.urls == dict.fromkeys(URL_KEYS) | {k: v for k, v in URLS.items() if k != key}
+
+
+def test_both_may_be_missing() -> None:
+    assert read_start({}).urls == dict.fromkeys(URL_KEYS)
 
 
 # --- numbers ----------------------------------------------------------------------------------

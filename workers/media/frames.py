@@ -43,6 +43,7 @@ class Frame:
     source_pts: int = -1  # its 33-bit timestamp there; -1: it had none
     decoded: float = 0.0
     engine_done: float = 0.0
+    sent: float = 0.0  # seconds by the clock of who sent it as a single picture; 0: not known
     owner: Any = None  # keeps the memory behind rgb alive (an av.VideoFrame, a pinned tensor)
 
     @property

@@ -16,6 +16,7 @@ class PixelFormat(IntEnum):
     RGBA = 2
     GRAY8 = 3
     JPEG = 16
+    MESSAGE = 32  # a header of its own and a picture: comfytrickle.frame_message
 
 
 _U32 = (1 << 32) - 1

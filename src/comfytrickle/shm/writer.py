@@ -62,6 +62,11 @@ class RingWriter:
             return True
         return self._next < ring.words[layout.WORD_NEXT] + ring.shape.slots
 
+    @property
+    def waiting(self) -> int:
+        """Frames that the reader has not taken yet, or never will."""
+        return self._next - self._ring.words[layout.WORD_NEXT]
+
     @contextlib.contextmanager
     def fill(self, info: FrameInfo, size: int) -> Iterator[Filling]:
         """Write a frame of up to ``size`` bytes in place; it is committed when the block is left.
