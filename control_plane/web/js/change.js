@@ -1,0 +1,112 @@
+// Changing a stream while it runs: knobs, size and rate, another workflow.
+
+import { call, inWords, streamPath } from "./api.js";
+import { h, say, setText } from "./dom.js";
+import { choice, clearAll, field, ON_ERROR, params, showAt, sizeFields } from "./fields.js";
+import { knobsView } from "./knobs.js";
+import { workflowField } from "./workflow_field.js";
+
+/** {element, update(status), close()} */
+export function changeView(id) {
+  let engine = "";
+  let revision = null; // of what the fields show; null: not read yet
+  let edited = false;
+  const edit = () => (edited = true);
+  const workflow = workflowField({ engine: () => engine, onEdit: edit, optional: false });
+  const knobs = knobsView(turn);
+  const knobsResult = h("p.small.soft", { role: "status" }, "What you turn is applied at once.");
+  const result = h("p.result", { role: "status", hidden: true });
+  const button = h("button.primary", {}, "Apply");
+  const form = h("form.stack", { noValidate: true, onsubmit: apply, oninput: edit },
+    h("div.fields", {}, sizeFields(), field("When a node fails", choice("params.on_error", ON_ERROR))),
+    workflow.element, result,
+    h("p.row.end", {}, h("button", { type: "button", onclick: () => read(true) }, "As it runs"), button));
+  const element = h("div.stack", {},
+    h("section.stack", {}, h("h3", {}, "Knobs"), knobs.element, knobsResult),
+    h("section.stack", {}, h("h3", {}, "Workflow, size and rate"), form));
+
+  /** What runs now, into the fields. */
+  async function read(all) {
+    try {
+      const answer = await call("GET", streamPath(id, "params"));
+      revision = answer.revision;
+      engine = answer.params.engine;
+      if (all) {
+        edited = false;
+        fill(answer.params);
+        workflow.set(JSON.stringify(answer.params.prompt, null, 2));
+      }
+      await knobs.show(answer.params.prompt, engine);
+    } catch (error) {
+      show(inWords(error), true);
+    }
+  }
+
+  function fill(given) {
+    for (const name of ["width", "height", "max_framerate", "on_error"]) {
+      form.elements[`params.${name}`].value = given[name] ?? "";
+    }
+  }
+
+  async function send(change) {
+    const answer = await call("POST", streamPath(id, "params"), { params: change });
+    revision = answer.revision;
+    return answer;
+  }
+
+  async function turn(graph) {
+    try {
+      const { revision: now } = await send({ prompt: graph });
+      if (!edited) workflow.set(JSON.stringify(graph, null, 2));
+      setText(knobsResult, `Revision ${now} runs.`);
+    } catch (error) {
+      setText(knobsResult, inWords(error));
+    }
+  }
+
+  async function apply(event) {
+    event.preventDefault();
+    clearAll(form);
+    const change = params(form);
+    if (workflow.value) change.prompt = workflow.value;
+    button.disabled = true;
+    try {
+      const answer = await send(change);
+      show(`${answer.message.replace(/^./, (c) => c.toUpperCase())}: revision ${answer.revision} runs.`, false);
+      await read(true);
+    } catch (error) {
+      if (error.nodeErrors || /prompts?$/.test(error.field ?? "")) {
+        workflow.show(error);
+        show("Not applied: the old workflow goes on. " + inWords(error), true);
+      } else {
+        if (error.field) showAt(form, error.field, inWords(error));
+        show(`Not applied: ${inWords(error)}`, true);
+      }
+    } finally {
+      button.disabled = false;
+    }
+  }
+
+  function show(words, bad) {
+    result.hidden = false;
+    result.classList.toggle("bad", bad);
+    result.textContent = words;
+    say(words);
+  }
+
+  read(true);
+  return {
+    element,
+    update(status) {
+      button.disabled ||= !status.running;
+      if (revision === null || status.params_revision <= revision) return;
+      revision = status.params_revision; // somebody else changed it
+      if (!edited) read(true);
+      else show(`It was changed elsewhere: revision ${revision} runs. What you have typed is still here.`, false);
+    },
+    close() {
+      knobs.close();
+      workflow.close();
+    },
+  };
+}
