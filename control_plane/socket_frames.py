@@ -16,6 +16,7 @@ from comfytrickle.errors import ComfytrickleError, Conflict, InvalidInput
 from comfytrickle.frame_message import HEADER_BYTES, MAX_MESSAGE, check_sent, unpack
 from comfytrickle.messages import FramesRefused
 from control_plane import bodies
+from control_plane.callers import SUBPROTOCOL
 from control_plane.inlet import Inlet
 from control_plane.preview import Viewer
 from control_plane.stream import Stream
@@ -35,7 +36,9 @@ async def serve_socket(
     claim = bodies.integer(request.query, "send", 0, 1, "")
     ends = bodies.integer(request.query, "end", 0, 1, "")
     ws = web.WebSocketResponse(
-        compress=False, max_msg_size=MAX_MESSAGE + _SLACK if takes else _VIEWERS_MESSAGE
+        protocols=(SUBPROTOCOL,),
+        compress=False,
+        max_msg_size=MAX_MESSAGE + _SLACK if takes else _VIEWERS_MESSAGE,
     )
     with contextlib.ExitStack() as held:
         sender = Sender(ws, stream, inlet, held)

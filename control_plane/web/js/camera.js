@@ -37,7 +37,7 @@ export class CameraFeed extends EventTarget {
   skipped = 0; // never sent: the way, or the server, was behind
   problem = null;
   #video = document.createElement("video");
-  #canvas = document.createElement("canvas");
+  #canvas; // off screen: toBlob of one on screen waits until the page has nothing else to do
   #frames = null;
   #timer = 0;
   #unanswered = 0;
@@ -49,8 +49,7 @@ export class CameraFeed extends EventTarget {
     this.id = id;
     this.media = media;
     this.size = size;
-    this.#canvas.width = size.width;
-    this.#canvas.height = size.height;
+    this.#canvas = new OffscreenCanvas(size.width, size.height);
     this.#video.muted = true;
     this.#video.playsInline = true;
     this.#video.srcObject = media;
@@ -94,7 +93,7 @@ export class CameraFeed extends EventTarget {
       const seconds = (performance.now() - this.#begun) / 1000;
       const time = Date.now() / 1000;
       this.#draw();
-      const blob = await new Promise((done) => this.#canvas.toBlob(done, "image/jpeg", QUALITY));
+      const blob = await this.#canvas.convertToBlob({ type: "image/jpeg", quality: QUALITY });
       const bytes = await message(blob, { seq: this.sent, seconds, time, ...this.size });
       if (!this.#frames.isOpen) return;
       this.#frames.send(bytes);

@@ -11,6 +11,9 @@ export function changeView(id) {
   let engine = "";
   let revision = null; // of what the fields show; null: not read yet
   let edited = false;
+  let running = true;
+  let busy = false;
+  const enable = () => (button.disabled = busy || !running);
   const edit = () => (edited = true);
   const workflow = workflowField({ engine: () => engine, onEdit: edit, optional: false });
   const knobs = knobsView(turn);
@@ -69,7 +72,8 @@ export function changeView(id) {
     clearAll(form);
     const change = params(form);
     if (workflow.value) change.prompt = workflow.value;
-    button.disabled = true;
+    busy = true;
+    enable();
     try {
       const answer = await send(change);
       show(`${answer.message.replace(/^./, (c) => c.toUpperCase())}: revision ${answer.revision} runs.`, false);
@@ -83,7 +87,8 @@ export function changeView(id) {
         show(`Not applied: ${inWords(error)}`, true);
       }
     } finally {
-      button.disabled = false;
+      busy = false;
+      enable();
     }
   }
 
@@ -98,7 +103,8 @@ export function changeView(id) {
   return {
     element,
     update(status) {
-      button.disabled ||= !status.running;
+      running = status.running;
+      enable();
       if (revision === null || status.params_revision <= revision) return;
       revision = status.params_revision; // somebody else changed it
       if (!edited) read(true);

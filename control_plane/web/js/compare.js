@@ -15,8 +15,8 @@ const WIDTH = 960; // no more pixels than a screen shows
 
 let lastMode = "slider"; // it stays from one stream to the next
 
-/** {element, update(status), close()}. `onPicture(picture)` is told of each that was drawn. */
-export function compareView(id, onPicture) {
+/** {element, update(status), close()}. `running`: whether it does; `onPicture(picture)` is told of each that was drawn. */
+export function compareView(id, running, onPicture) {
   const canvases = [IN, OUT].map((side) =>
     h("canvas", { width: 16, height: 9, role: "img", data: { side: side === IN ? "in" : "out" },
       aria: { label: side === IN ? "The picture as it comes in" : "The picture as it goes out" } }));
@@ -44,7 +44,6 @@ export function compareView(id, onPicture) {
 
   let frames = null;
   let side = null; // which pictures are asked for; null: none
-  let running = true;
 
   function watch() {
     const wanted = running && !document.hidden ? MODES.find(([mode]) => mode === lastMode)[2] : null;

@@ -46,7 +46,7 @@ export function sizeFields() {
   return [
     field("Width", number("params.width", { min: 16, max: 4096, step: 2, placeholder: "as it comes" })),
     field("Height", number("params.height", { min: 16, max: 4096, step: 2, placeholder: "as it comes" })),
-    field("At most, frames per second", number("params.max_framerate", { min: 0.1, max: 240, step: "any", placeholder: "no limit" })),
+    field("Most frames per s", number("params.max_framerate", { min: 0.1, max: 240, step: "any", placeholder: "no limit" })),
   ];
 }
 

@@ -82,7 +82,12 @@ export class Frames {
   close() {
     this.#closed = true;
     clearTimeout(this.#timer);
-    this.#socket?.close(1000);
+    const socket = this.#socket;
+    if (socket.readyState === WebSocket.CONNECTING) {
+      socket.onopen = () => socket.close(1000); // closing it now would be an error on the console
+    } else {
+      socket.close(1000);
+    }
   }
 
   #connect() {

@@ -10,9 +10,8 @@ const THUMB = { side: "out", fps: 4, width: 400 };
 const SPARK_S = 60;
 
 const FIGURES = [
-  ["in", (s) => rate(s.fps.in)],
-  ["out", (s) => rate(s.fps.out)],
-  ["p50 / p99 ms", (s) => `${ms(s.latency_ms.total?.p50)} / ${ms(s.latency_ms.total?.p99)}`],
+  ["fps in → out", (s) => `${rate(s.fps.in)} → ${rate(s.fps.out)}`],
+  ["ms p50 / p99", (s) => `${ms(s.latency_ms.total?.p50)} / ${ms(s.latency_ms.total?.p99)}`],
   ["dropped", (s) => count(dropped(s))],
 ];
 
@@ -106,7 +105,7 @@ function makeCard({ request_id: id, running }) {
     const status = store.get(id);
     if (!status) return;
     const on = [status.engine, status.device].filter(Boolean).join(" on ");
-    setText(where, `${on}, ${status.running ? uptime(status) : exitInWords(status.exit_cause)}`);
+    setText(where, status.running ? `${on}, ${uptime(status)}` : exitInWords(status.exit_cause));
     const history = store.histories.get(id);
     if (!running || !history?.times.length) return;
     const now = performance.now() / 1000;

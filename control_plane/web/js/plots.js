@@ -62,7 +62,7 @@ class Plot {
       height: HEIGHT,
       legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false }, points: { size: 7 } },
-      padding: [6, 8, 0, 0],
+      padding: [6, 18, 0, 0],
       scales: {
         x: { time: false, range: [-KEPT_S, 0] },
         y: { range: (_u, _low, high) => [0, Math.max(this.least, (high ?? 0) * 1.12)] },

@@ -16,7 +16,7 @@ import { count, dropped, exitInWords, healthOf, ms, plural, rate, uptime } from 
 const STOP_WAIT_S = 15; // the budgets of a stop end before
 
 const TILES = [
-  ["Frames per second", (s) => [rate(s.fps.out), `${rate(s.fps.in)} come in`]],
+  ["Frames per s", (s) => [rate(s.fps.out), `${rate(s.fps.in)} come in`]],
   ["Latency", (s) => [`${ms(s.latency_ms.total?.p50)} ms`, `p99 ${ms(s.latency_ms.total?.p99)} ms`]],
   ["Dropped", (s) => [count(dropped(s)), s.frames.in ? `of ${count(s.frames.in)} frames` : "frames"]],
   ["Restarts", (s) => [count(s.restarts), s.node_errors ? plural(s.node_errors, "node error", "node errors") : "no node errors"], (s) => s.restarts && "warn"],
@@ -37,7 +37,7 @@ export function stageView(id) {
     const where = h("span.soft.small");
     const stop = h("button.danger", { type: "button", onclick: () => stopIt(stop, why) }, "Stop");
     const camera = cameraBar(id);
-    const compare = compareView(id, (picture) => camera.seen(picture));
+    const compare = compareView(id, store.get(id).running, (picture) => camera.seen(picture));
     compare.bar.append(camera.element);
     const plots = plotsView();
     const cells = TILES.map(() => [h("dd"), h("div.tile")]);
