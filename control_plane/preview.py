@@ -65,11 +65,10 @@ class Viewer:
         self._over = False
         self._changed = asyncio.Event()
 
-    def offer(self, picture: bytes, now: float, shared_fps: float) -> None:
-        """A picture came. ``shared_fps``: at which they come; a slower viewer skips some."""
-        if self.wish.fps >= shared_fps or self._pace.admits(now):
-            self._picture = picture
-            self._changed.set()
+    def offer(self, picture: bytes) -> None:
+        """A picture came. It takes the place of one that was not asked for yet."""
+        self._picture = picture
+        self._changed.set()
 
     def end(self) -> None:
         self._over = True
@@ -81,8 +80,8 @@ class Viewer:
         return self._over
 
     async def next(self, timeout: float | None = None) -> bytes | None:
-        """The newest frame message that was not given yet. None: it is over, or none came within
-        ``timeout`` seconds."""
+        """The newest frame message that was not given yet, when it is time for one. None: it is
+        over, or none came within ``timeout`` seconds."""
         if self._picture is None and not self._over:
             self._changed.clear()
             waiting = asyncio.ensure_future(self._changed.wait())
@@ -90,6 +89,11 @@ class Viewer:
                 await asyncio.wait({waiting}, timeout=timeout)
             finally:
                 waiting.cancel()
+        if self._picture is None:
+            return None
+        if (early_s := self._pace.wait_s(time.monotonic())) and not self._over:
+            await asyncio.sleep(early_s)
+        self._pace.passed(time.monotonic())
         picture, self._picture = self._picture, None
         return picture
 
@@ -123,7 +127,7 @@ class Preview:
         self._tell()
         latest = self._latest.get(wish.side)
         if latest is not None and self._watch == before:  # as it wants it
-            viewer.offer(latest, time.monotonic(), 0.0)
+            viewer.offer(latest)
         if self._task.done():
             viewer.end()
         return viewer
@@ -198,10 +202,9 @@ class Preview:
         self._next_seq[side] = seq + 1
         message = replace(header, seq=seq).pack() + message[HEADER_BYTES:]
         self._latest[side] = message
-        now = time.monotonic()
         for viewer in self._viewers:
             if viewer.wish.side is side:
-                viewer.offer(message, now, self._watch.fps)
+                viewer.offer(message)
 
 
 class Previews:

@@ -69,6 +69,7 @@ class Outlet:
             self._watch = watch
             self._paces = {side: Pace(watch.fps) for side in sides}
             self._waiting.clear()
+            self._changed.notify()
             if sides and not self._closed and (self._thread is None or not self._thread.is_alive()):
                 self._thread = threading.Thread(target=self._run, name="outlet", daemon=True)
                 self._thread.start()
@@ -88,14 +89,13 @@ class Outlet:
             self._offer(Side.BOTH, frame, source, flags)
 
     def _offer(self, side: Side, frame: Frame, left: Frame | None, flags: int) -> None:
-        pace = self._paces.get(side)
-        if pace is None:
+        if side not in self._paces:
             return
         seq = self._seqs[side]
         self._seqs[side] = seq + 1
-        if pace.admits(time.monotonic()):
-            self._waiting[side] = _Shown(frame, left, seq, flags)
+        if side not in self._waiting:  # else the thread knows, and comes to it when it is time
             self._changed.notify()
+        self._waiting[side] = _Shown(frame, left, seq, flags)
 
     def close(self) -> None:
         """Show nothing more. The memory goes with the process."""
@@ -128,12 +128,17 @@ class Outlet:
         writer.close()
 
     def _next(self) -> tuple[Side, _Shown, Watch] | None:
+        """The newest frame of a side whose turn it is; waited for. None: closed."""
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._closed)
-            if self._closed:
-                return None
-            side = next(iter(self._waiting))
-            return side, self._waiting.pop(side), self._watch
+            while not self._closed:
+                now = time.monotonic()
+                waits = {side: self._paces[side].wait_s(now) for side in self._waiting}
+                side = min(waits, key=waits.__getitem__, default=None)
+                if side is not None and waits[side] <= 0:
+                    self._paces[side].passed(now)
+                    return side, self._waiting.pop(side), self._watch
+                self._changed.wait(None if side is None else waits[side])
+            return None
 
 
 def _write(

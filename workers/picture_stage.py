@@ -96,6 +96,7 @@ class PictureStage(Stage):
             return
         finally:
             self.busy_since = None
+        self.size = (rgb.shape[1], rgb.shape[0])
         now = time.monotonic()
         self._stats.decode.add(now - arrived)
         ticks = header.pts if header.pts >= 0 else int(arrived * CLOCK)
@@ -116,18 +117,15 @@ class PictureStage(Stage):
         self._slot.put(frame)
 
     def _decode(self, header: Header, data: bytes) -> tuple[RGB, av.VideoFrame]:
-        """At the stream's size, which the first picture sets if nothing else has."""
+        """At the stream's size; while it has none, at the picture's own."""
         if header.kind == Kind.JPEG:
             self.codec = "jpeg"
-            if self.size is None:
-                self.size = even((header.width, header.height))
             return self._jpeg.decode(data[HEADER_BYTES:], self.size)
         self.codec = "rgb24"
-        if self.size is None:
-            self.size = even((header.width, header.height))
         pixels = np.frombuffer(data, np.uint8, offset=HEADER_BYTES)
         if len(pixels) != 3 * header.width * header.height:
             raise InvalidInput("payload", "is not as long as its size says")
         rgb = pixels.reshape(header.height, header.width, 3)
         picture = av.VideoFrame.from_ndarray(rgb, format="rgb24")
-        return self._to_rgb.convert(picture, untagged(header.height), self.size)
+        size = self.size or even((header.width, header.height))
+        return self._to_rgb.convert(picture, untagged(header.height), size)

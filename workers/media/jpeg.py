@@ -13,7 +13,7 @@ import numpy as np
 from comfytrickle.errors import ComfytrickleError
 from comfytrickle.frame_message import SIZE_MAX
 from workers.media.colour import BT470BG, FULL, SMPTE170M
-from workers.media.convert import Size, ToRgb, interpolation
+from workers.media.convert import Size, ToRgb, even, interpolation
 from workers.media.frames import RGB, Colour
 
 _COLOUR = Colour(matrix=SMPTE170M, full_range=True)
@@ -103,7 +103,7 @@ class JpegDecoder:
         self._to_rgb = ToRgb()
 
     def decode(self, data: bytes, size: Size | None) -> tuple[RGB, av.VideoFrame]:
-        """uint8 [H, W, 3] at ``size`` (None: its own), and the object that owns the memory.
+        """uint8 [H, W, 3] at ``size`` (None: its own, made even), and the owner of the memory.
 
         Raises BadJpeg for what is damaged, cut short, or no JPEG.
         """
@@ -115,7 +115,7 @@ class JpegDecoder:
         if not pictures:
             raise BadJpeg("there is no picture in this JPEG")
         picture = pictures[0]
-        return self._to_rgb.convert(picture, _COLOUR, size or (picture.width, picture.height))
+        return self._to_rgb.convert(picture, _COLOUR, size or even((picture.width, picture.height)))
 
     def _open(self) -> av.VideoCodecContext:
         context = av.CodecContext.create("mjpeg", "r")
