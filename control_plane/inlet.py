@@ -48,6 +48,7 @@ class Inlet:
         self._writing = asyncio.Lock()
         self._changed = asyncio.Event()  # there is a writer, or it is over
         self._task = asyncio.create_task(self._serve())
+        self._task.add_done_callback(self._over)
 
     @contextlib.contextmanager
     def sending(self, on_refused: Callable[[FramesRefused], None]) -> Iterator[None]:
@@ -96,12 +97,15 @@ class Inlet:
         await asyncio.wait({self._task})
 
     async def _serve(self) -> None:
-        try:
-            while (worker := await serving_worker(self._stream)) is not None:
-                await self._follow(worker)
-        finally:
-            self._changed.set()
-            self._on_over()
+        while (worker := await serving_worker(self._stream)) is not None:
+            await self._follow(worker)
+
+    def _over(self, task: asyncio.Task[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            log.error("stream %s: its inlet has failed", self._stream.id, exc_info=error)
+        self._changed.set()
+        self._on_over()
 
     async def _follow(self, worker: Worker) -> None:
         assert worker.shared is not None

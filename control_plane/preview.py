@@ -104,7 +104,7 @@ class Preview:
     ``on_empty``: nobody has watched for a while, or the stream is over.
     """
 
-    def __init__(self, stream: Stream, on_empty: Callable[[], None]) -> None:
+    def __init__(self, stream: Stream, on_empty: Callable[[Preview], None]) -> None:
         self._stream = stream
         self._on_empty = on_empty
         self._viewers: set[Viewer] = set()
@@ -116,6 +116,7 @@ class Preview:
         self._next_seq = dict.fromkeys(Side, 0)
         self._leaving: asyncio.TimerHandle | None = None
         self._task = asyncio.create_task(self._serve())
+        self._task.add_done_callback(self._ended)
 
     def join(self, wish: Wish) -> Viewer:
         viewer = Viewer(wish)
@@ -138,7 +139,11 @@ class Preview:
             self._tell()
         elif self._leaving is None:
             loop = asyncio.get_running_loop()
-            self._leaving = loop.call_later(LINGER_S, self._task.cancel)
+            self._leaving = loop.call_later(LINGER_S, self._leave)
+
+    def _leave(self) -> None:
+        self._on_empty(self)  # before the end begins: who comes now finds another one
+        self._task.cancel()
 
     async def close(self) -> None:
         self._task.cancel()
@@ -153,15 +158,18 @@ class Preview:
                 self._following.watch(watch)
 
     async def _serve(self) -> None:
-        try:
-            while (worker := await serving_worker(self._stream)) is not None:
-                await self._follow(worker)
-        finally:
-            if self._leaving is not None:
-                self._leaving.cancel()
-            for viewer in self._viewers:
-                viewer.end()
-            self._on_empty()
+        while (worker := await serving_worker(self._stream)) is not None:
+            await self._follow(worker)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            log.error("stream %s: its preview has failed", self._stream.id, exc_info=error)
+        if self._leaving is not None:
+            self._leaving.cancel()
+        for viewer in self._viewers:
+            viewer.end()
+        self._on_empty(self)
 
     async def _follow(self, worker: Worker) -> None:
         """Until this worker ends."""
@@ -183,8 +191,8 @@ class Preview:
                 except (ProtocolError, InvalidInput) as error:  # foreign code may write there
                     log.error("stream %s: outlet: %s", self._stream.id, error)
                 await asyncio.sleep(0)  # however fast it writes, others have their turn
-        except RingClosed:
-            pass
+        except RingClosed:  # it has ended, or is about to
+            await exited
         finally:
             self._following = None
             worker.watch(NOBODY)
@@ -217,11 +225,12 @@ class Previews:
         """The viewer has to leave that preview."""
         preview = self._active.get(stream)
         if preview is None:
-            preview = self._active[stream] = Preview(stream, lambda: self._drop(stream))
+            preview = self._active[stream] = Preview(stream, lambda p: self._drop(stream, p))
         return preview, preview.join(wish)
 
-    def _drop(self, stream: Stream) -> None:
-        self._active.pop(stream, None)
+    def _drop(self, stream: Stream, preview: Preview) -> None:
+        if self._active.get(stream) is preview:
+            del self._active[stream]
 
     async def close(self) -> None:
         for preview in list(self._active.values()):

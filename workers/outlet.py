@@ -8,6 +8,7 @@ time for is not shown.
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from dataclasses import dataclass
@@ -98,7 +99,7 @@ class Outlet:
         self._waiting[side] = _Shown(frame, left, seq, flags)
 
     def close(self) -> None:
-        """Show nothing more. The memory goes with the process."""
+        """Show nothing more, and release all. Idempotent."""
         self.watches_input = self.watches_output = False
         with self._changed:
             self._closed = True
@@ -107,6 +108,13 @@ class Outlet:
             thread = self._thread
         if thread is not None:
             thread.join()
+        ring, descriptors = self._ring, self._descriptors
+        self._ring = self._descriptors = None
+        if ring is not None:
+            ring.close()
+        else:
+            for descriptor in descriptors or ():
+                os.close(descriptor)
 
     # --- its thread ---------------------------------------------------------------------------
 

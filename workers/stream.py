@@ -177,6 +177,7 @@ class StreamSession:
                 log.info("the stream is over: %s", self._reason)
                 return 0
             finally:
+                self._outlet.close()
                 self._outbox.close()
                 for task in (*tasks, writing):
                     task.cancel()

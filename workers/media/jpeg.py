@@ -107,6 +107,8 @@ class JpegDecoder:
 
         Raises BadJpeg for what is damaged, cut short, or no JPEG.
         """
+        if not data:  # libav takes an empty packet for the end of all
+            raise BadJpeg("there is no picture in no bytes")
         try:
             pictures = self._context.decode(av.Packet(data))
         except av.FFmpegError as error:
