@@ -18,7 +18,7 @@ from typing import Any
 import aiohttp
 
 from comfytrickle import messages as m
-from comfytrickle.errors import ComfytrickleError, InvalidWorkflow
+from comfytrickle.errors import ComfytrickleError
 from comfytrickle.pipe import Pipe
 from comfytrickle.shared import Shared
 from comfytrickle.states import State
@@ -27,22 +27,19 @@ from comfytrickle.trickle.protocol import SEQ_CURRENT
 from comfytrickle.trickle.subscriber import Subscriber
 from workers import sink, source
 from workers.audio import AudioRoute
-from workers.decode_stage import BadSource, DecodeStage
-from workers.device import DeviceFailed
+from workers.decode_stage import DecodeStage
 from workers.encode_stage import EncodeStage
-from workers.engine.protocol import NodeFailed
 from workers.engine_stage import EngineStage
 from workers.inlet import INBOX_BYTES, InletSource, Refusals
 from workers.items import Item, Packet, Resize
-from workers.media.decode import UnsupportedVideo
 from workers.media.frames import Frame
 from workers.media.slot import Slot
-from workers.node_errors import GaveOut
 from workers.outlet import Outlet
 from workers.picture_stage import PictureStage
 from workers.queues import Handover, Inbox, Outbox
 from workers.report import Reporter
 from workers.stacks import dump_stacks
+from workers.stage_failures import failure_of
 from workers.stats import Stats
 from workers.uncoded_stage import UncodedStage
 from workers.warm_engine import WarmEngine
@@ -237,22 +234,7 @@ class StreamSession:
 
     def _stage_failed(self, stage: str, error: Exception) -> None:
         """From the stage's own thread, which is ending."""
-        match error:
-            case BadSource() | UnsupportedVideo():
-                failed = m.Failed("source", str(error), retryable=False)
-            case InvalidWorkflow():
-                details = "; ".join(f"node {e.node_id}: {e.message}" for e in error.errors)
-                failed = m.Failed("workflow", f"{error} ({details})", retryable=False)
-            case NodeFailed() | GaveOut():
-                final = isinstance(error, GaveOut) and error.final
-                failed = m.Failed("node", error.message, error.node_id, error.node_type, False,
-                                  final, time.time())  # fmt: skip
-            case DeviceFailed():
-                failed = m.Failed("device", str(error), retryable=False)
-            case _:
-                text = f"{stage}: {type(error).__name__}: {error}"
-                failed = m.Failed("internal", text, retryable=False)
-        self._from_thread(self._fail, failed)
+        self._from_thread(self._fail, failure_of(stage, error))
 
     # --- the status pipe ----------------------------------------------------------------------
 
