@@ -55,6 +55,7 @@ async def _serve(settings: Settings) -> int:
         # Read by scripts that asked for port 0.
         for address in runner.addresses:
             print(f"listening on http://{_host_port(address)}", file=sys.stderr, flush=True)
+        print(f"the page: {_page_url(runner.addresses[0])}", file=sys.stderr, flush=True)
         return await _until_asked(service, asked_to_end, hurry)
     finally:
         await runner.cleanup()
@@ -79,6 +80,13 @@ async def _until_asked(service: Service, asked_to_end: asyncio.Event, hurry: asy
     await service.close(hurry)
     log.info("ended")
     return result
+
+
+def _page_url(address: tuple[str, int]) -> str:
+    """Where a browser on this machine finds it."""
+    host, port = address[:2]
+    here = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://{_host_port((here, port))}/"
 
 
 def _host_port(address: tuple[str, int]) -> str:

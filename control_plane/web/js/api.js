@@ -20,11 +20,13 @@ export const address = (path) => new URL(path.replace(/^\//, ""), document.baseU
 export const streamPath = (id, what) => `/stream/${encodeURIComponent(id)}/${what}`;
 export const token = () => sessionStorage.getItem(KEY);
 
+/** As UTF-8, one character for each byte: the only text that headers and btoa take. */
+const asBytes = (text) => String.fromCharCode(...new TextEncoder().encode(text));
+
 /** What a WebSocket offers: a browser cannot give it headers. */
 export function subprotocols() {
   if (token() === null) return [];
-  const bytes = new TextEncoder().encode(token());
-  const text = btoa(String.fromCharCode(...bytes));
+  const text = btoa(asBytes(token()));
   const safe = text.replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
   return ["comfytrickle", `bearer.${safe}`];
 }
@@ -56,7 +58,7 @@ export async function request(method, path, { body, signal } = {}) {
   for (;;) {
     const used = token();
     const headers = {};
-    if (used !== null) headers.Authorization = `Bearer ${used}`;
+    if (used !== null) headers.Authorization = `Bearer ${asBytes(used)}`;
     if (body !== undefined) headers["Content-Type"] = "application/json";
     const answer = await fetch(address(path), {
       method,

@@ -59,14 +59,14 @@ function makeCard({ request_id: id, running }) {
   const picture = h("div.picture", { aria: { hidden: true } }, h("span", {}, "No picture yet"), canvas);
   const health = h("span.health");
   const restarts = h("span.small.soft");
-  const where = h("p.small.soft.clip");
+  const where = h(running ? "p.small.soft.clip" : "p.small.soft");
   const why = h("p.why", { hidden: true });
   const cells = FIGURES.map(() => h("dd"));
   const line = h("polyline");
   const spark = h("svg", { viewBox: `0 0 ${SPARK_S} 32`, preserveAspectRatio: "none", "aria-hidden": "true" }, line);
   const element = h(running ? "a.card" : "a.card.ended", { href: `#/stream/${encodeURIComponent(id)}`, data: { stream: id } }, picture,
     h("div.facts", {},
-      h("div.row.spread", {}, h("span.name.clip", {}, id), health),
+      h("div.row.spread.one-line", {}, h("span.name.clip", {}, id), health),
       running ? h("dl.figures", {}, FIGURES.map(([name], n) => h("div", {}, h("dt", {}, name), cells[n]))) : null,
       running ? spark : null, why,
       h("div.row.spread", {}, where, restarts)));

@@ -51,7 +51,7 @@ export function stageView(id) {
     element.replaceChildren(
       h("header.stage-head", {},
         h("p.small", {}, h("a", { href: "#/" }, "← All streams")),
-        h("div.row.spread", {}, h("div.row", {}, h("h1", {}, id), health, where), stop), sentence, why),
+        h("div.row.spread.tight", {}, h("div.row", {}, h("h1", {}, id), health, where), stop), sentence, why),
       h("div.columns", {},
         h("div.stack", {}, h("section.panel", {}, compare.element), h("dl.tiles", {}, cells.map(([, tile]) => tile))),
         plots.element),
@@ -87,8 +87,9 @@ export function stageView(id) {
     const troubled = error && ["failed", "restarting", "degraded", "stalled"].includes(status.health);
     parts.why.hidden = !troubled;
     if (!troubled) return;
-    const node = error.node_id === null ? "" : ` in node ${error.node_id}${error.node_type ? ` (${error.node_type})` : ""}`;
-    setText(parts.why, `${error.kind}${node}: ${error.message}`);
+    const type = error.node_type ? ` (${error.node_type})` : "";
+    const where = error.node_id === null ? error.kind : `Node ${error.node_id}${type}`;
+    setText(parts.why, `${where}: ${error.message}`);
   }
 
   function tick() {

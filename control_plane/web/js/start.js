@@ -1,6 +1,6 @@
 // The form that starts a stream.
 
-import { call, inWords } from "./api.js";
+import { call, inWords, streamPath } from "./api.js";
 import { canUseCamera, feed, openCamera } from "./camera.js";
 import { h, say } from "./dom.js";
 import { choice, clearAll, field, ON_ERROR, params, showAt, sizeFields } from "./fields.js";
@@ -92,6 +92,7 @@ export function startView(wish = {}) {
     button.disabled = true;
     try {
       const answer = await call("POST", "/stream/start", body);
+      store.put(await call("GET", streamPath(answer.request_id, "status")));
       if (camera) {
         const mine = media;
         media = null; // the feed owns it from here on

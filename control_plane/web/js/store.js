@@ -41,6 +41,11 @@ class Store extends EventTarget {
     return { running, ended };
   }
 
+  /** A status that was asked for: of a stream that this page has just started. */
+  put(status) {
+    this.#set(status, "change");
+  }
+
   #replace(streams) {
     this.streams.clear();
     for (const status of Object.values(streams)) this.#set(status, null);
@@ -51,6 +56,7 @@ class Store extends EventTarget {
 
   #set(status, event) {
     const known = this.streams.get(status.request_id);
+    if (known && known.started_at > status.started_at) return; // of one that had this id before
     status.heardAt = performance.now();
     this.streams.set(status.request_id, status);
     if (!known || known.started_at !== status.started_at) {

@@ -44,6 +44,7 @@ export function workflowField({ engine, onEdit = () => {}, optional = true }) {
       if (options.length) select.append(h("optgroup", { label }, options));
     }
   }
+  runCheck();
   const filled = fillExamples().catch((error) => show(error));
 
   async function load(name) {

@@ -110,6 +110,7 @@ class _Demo:
                 await self._unless_stopped(self._start_stream(plane, url))
                 say(f"running: {self._options.workflow.name}, watch it with")
                 say(f"  {_command()} pull {url}/demo-out - | ffplay -fflags nobuffer -")
+                say(f"or in a browser: {plane.url}/#/stream/{STREAM}")
                 say(f"status: {plane.url}/stream/{STREAM}/status")
                 return await self._stream(publisher, reading, plane, sink)
 
