@@ -187,7 +187,7 @@ async def test_light_or_dark_is_the_systems_choice_until_somebody_chooses(
         await seat.find("heading", "Nothing is running yet").wait_for()
         await seat.shot("empty-dark")
         await seat.page.emulate_media(color_scheme="light")
-        assert await seat.evaluate(_GROUND) == "rgb(245, 245, 241)"
+        await seat.until(f"() => ({_GROUND})() === 'rgb(245, 245, 241)'", "it stays dark")
         await seat.find("button", "Switch to dark colours").click()
         assert await seat.evaluate(_GROUND) == "rgb(17, 22, 21)"
         await seat.page.reload()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import configparser
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -51,6 +52,47 @@ def test_every_example_is_served_with_what_it_shows() -> None:
         parse_prompt(example.workflow)
     assert examples["invert"].shows == "a negative" and not examples["invert"].models
     assert examples["sd_turbo"].models
+
+
+def test_all_that_is_served_is_packed() -> None:
+    parser = configparser.ConfigParser()
+    parser.read(ROOT / "setup.cfg")
+    folder = ROOT / "control_plane"
+    patterns = parser["options.package_data"]["control_plane"].split()
+    packed = {path for pattern in patterns for path in folder.glob(pattern)}
+    for path in (*WEB.rglob("*"), *(folder / "example_workflows").glob("**/*")):
+        assert path.is_dir() or path in packed, f"{path} is in no pattern of setup.cfg"
+
+
+_CSS = (WEB / "css" / "base.css").read_text()
+_GROUNDS = ("ground", "paper", "sunk")
+_PAIRS = [
+    *((ink, ground) for ink in ("text", "soft", "accent", "bad", "warn") for ground in _GROUNDS),
+    *((ink, ground) for ink in ("ok", "wait") for ground in ("ground", "paper")),
+    *(("text", ground) for ground in ("tint", "warn-tint")),
+    ("soft", "tint"),
+    ("bad", "bad-tint"),
+    ("text", "bad-tint"),
+    ("on-accent", "accent"),
+    ("on-accent", "accent-strong"),
+]
+
+
+@pytest.mark.parametrize("theme", [":root {", ':root[data-theme="dark"] {'])
+def test_text_has_contrast(theme: str) -> None:
+    """At least 4.5 to 1, as WCAG 2 reckons it (1.4.3)."""
+    block = _CSS.split(theme, 1)[1].split("}", 1)[0]
+    colours = dict(re.findall(r"--([\w-]+): #([0-9a-f]{6});", block))
+    for ink, ground in _PAIRS:
+        light, dark = sorted((_luminance(colours[name]) for name in (ink, ground)), reverse=True)
+        ratio = (light + 0.05) / (dark + 0.05)
+        assert ratio >= 4.5, f"{ink} on {ground}: {ratio:.2f}"
+
+
+def _luminance(colour: str) -> float:
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (0, 2, 4)]
+    red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
 @asynccontextmanager
