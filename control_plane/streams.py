@@ -35,6 +35,7 @@ from control_plane.needs import Workload
 from control_plane.policy import GOOD_ENDS, RestartLimits, RestartPolicy
 from control_plane.quarantine import Death, Quarantine
 from control_plane.registry import Registry
+from control_plane.side_channels import SideChannels
 from control_plane.sink_ends import SinkEnds
 from control_plane.stream import Stream
 from control_plane.supervisor import Supervisor
@@ -76,6 +77,7 @@ class Streams:
         self._deadlines = deadlines or Deadlines()
         self.quarantine = Quarantine()
         self.changes = Changes(inspector_of, self.quarantine)
+        self._side_channels = SideChannels(self.changes.apply)
         self._log_level = log_level
         self._worker_memory = worker_memory
         self.registry = Registry(keep_finished, keep_finished_s)
@@ -128,6 +130,7 @@ class Streams:
             if self.draining:
                 raise Unavailable(_DRAINING, retry_after=30.0)
             stream.device = await self._admission.admit(stream.id, load)
+            self._side_channels.begin(stream)
             self._pruner.soon(self.registry.ids)
             engine = msgspec.structs.replace(
                 stream.config.engine, device=stream.device.torch_device
@@ -279,7 +282,7 @@ class Streams:
         await asyncio.gather(
             *(self.stop(stream, "shutting down") for stream in self.registry.active())
         )
-        await self._sink_ends.close()
+        await asyncio.gather(self._sink_ends.close(), self._side_channels.close())
         await self._pruner.close()
 
 

@@ -94,6 +94,21 @@ def test_behind_jumps_to_the_live_edge() -> None:
     assert counters.server_restarts == 0
 
 
+def test_behind_goes_on_at_the_oldest_for_who_wants_all() -> None:
+    counters = SubscriberCounters()
+    cursor = Cursor(
+        3,
+        now=0.0,
+        appear_timeout_s=None,
+        reappear_timeout_s=None,
+        counters=counters,
+        live=False,
+    )
+    assert cursor.answered(Answer(200, seq=3), 0.0) is Do.TAKE
+    assert cursor.answered(Answer(470, seq=4, latest=12), 0.0) is Do.AGAIN
+    assert (cursor.seq, counters.segments_lost, cursor.gap) == (12 - WINDOW, 8 - WINDOW, True)
+
+
 def test_a_number_that_was_asked_for_and_is_gone_gives_the_oldest_that_is_there() -> None:
     """A worker's successor goes on where it was; what is left of that is in the window."""
     cursor, _ = make(4)

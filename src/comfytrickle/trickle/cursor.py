@@ -56,6 +56,7 @@ class Cursor:
     ``appear_timeout_s``: how long a channel that was never seen is waited for (None: for ever).
     ``reappear_timeout_s``: the same for one that is gone after the connection to the server
     broke; without a break before it, 404 is the channel's end.
+    ``live``: who has fallen out of the window goes on at its newest end, not at its oldest.
     Times are passed in, in seconds.
     """
 
@@ -67,8 +68,10 @@ class Cursor:
         appear_timeout_s: float | None,
         reappear_timeout_s: float | None,
         counters: SubscriberCounters,
+        live: bool = True,
     ) -> None:
         self.seq = start
+        self._live = live
         self.taken = -1
         self._wanted = start >= 0  # that very number, and nothing was taken yet
         self.gap = False  # something before ``seq`` was lost since the last TAKE
@@ -169,7 +172,7 @@ class Cursor:
             # Behind. The live edge is the next segment; but when it was not our slowness that
             # brought us here, the current one, which can still be had whole, loses less.
             # One who asked for this number wants all that there is from it on.
-            if self._wanted:
+            if self._wanted or not self._live:
                 target = max(latest - WINDOW, self.seq + 1)
             else:
                 target = max(latest - 1, self.seq + 1) if recovering else latest

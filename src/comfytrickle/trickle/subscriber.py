@@ -40,7 +40,9 @@ class Subscriber:
     ``appear_timeout_s``: how long a channel (or a server) that was never there is waited for;
     None: for ever. ``reappear_timeout_s``: how long a channel is waited for that the server does
     not know any more after the connection broke (it was restarted). Silence is never an error; a
-    server that cannot be reached is tried for ever.
+    server that cannot be reached is tried for ever. ``live``: a reader who was too slow, and finds
+    that the server does not hold the next segment any more, goes on at the live edge; False: with
+    the oldest segment that there is.
 
     The iteration ends when the channel does; ``end_reason`` then is "closed" (the server said
     so), "gone" (it answers 404 now) or "never_appeared". It raises TrickleError when the server
@@ -59,6 +61,7 @@ class Subscriber:
         start: int = SEQ_CURRENT,
         appear_timeout_s: float | None = None,
         reappear_timeout_s: float | None = 30.0,
+        live: bool = True,
         backoff: Callable[[], Backoff] = Backoff,
         on_state: Callable[[str], None] | None = None,
     ) -> None:
@@ -71,6 +74,7 @@ class Subscriber:
             appear_timeout_s=appear_timeout_s,
             reappear_timeout_s=reappear_timeout_s,
             counters=self.counters,
+            live=live,
         )
         self._make_backoff = backoff
         self._on_state = on_state
