@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.interop.summary import pytest_terminal_summary as pytest_terminal_summary  # a hook
 from tests.support.leaks import Baseline, find_leaks
 
 # In a plain checkout, nothing installed, the processes that tests start need our packages too.
