@@ -106,7 +106,7 @@ export function stageView(id) {
       tile.dataset.tone = tone?.(status) || "";
     });
     const history = store.histories.get(id);
-    if (history?.times.length && !document.hidden) parts.plots.update(history);
+    if (history && !document.hidden) parts.plots.update(history);
   }
 
   async function stopIt(button, why) {
