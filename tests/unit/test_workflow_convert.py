@@ -106,11 +106,31 @@ def test_the_output_is_the_one_of_the_highest_rank() -> None:
     assert workflow.frame_output == "4"
     assert workflow.converted == (
         "4: SaveImage -> SaveTensor",
-        "2: PreviewImage removed, the output is 4",
-        "3: PreviewImage removed, the output is 4",
+        "2: PreviewImage left out, the stream goes out through 4",
+        "3: PreviewImage left out, the stream goes out through 4",
     )
     graph["5"] = node("SaveTensor", images=["1", 0])
     assert list(parse_prompt(graph).nodes) == ["1", "5"]
+
+
+def test_nothing_writes_a_file_for_every_frame() -> None:
+    graph = {
+        "1": node("LoadTensor"),
+        "2": node("VAEEncode", pixels=["1", 0], vae=["3", 0]),
+        "3": node("VAELoader", vae_name="x"),
+        "4": node("SaveTensor", images=["1", 0]),
+        "5": node("SaveImage", images=["1", 0], filename_prefix="x"),
+        "6": node("PreviewImage", images=["1", 0]),
+        "7": node("SaveLatent", samples=["2", 0], filename_prefix="x"),
+        "8": node("PreviewAny", source=["2", 0]),
+        "9": node("VAESave", vae=["3", 0], filename_prefix="x"),  # once, since it is constant
+    }
+    workflow = parse_prompt(graph)
+    assert list(workflow.nodes) == ["1", "2", "3", "4", "9"]
+    assert workflow.converted == tuple(
+        f"{i}: {graph[i]['class_type']} left out, the stream goes out through 4" for i in "5678"
+    )
+    assert parse_prompt(workflow.to_api()).digest == workflow.digest
 
 
 @pytest.mark.parametrize("class_type", ["SaveTensor", "SaveImage", "PreviewImage"])

@@ -5,8 +5,9 @@
 - Images loaded from files also give a mask. A video frame has no alpha, and for an image without
   alpha ComfyUI's LoadImage gives a black mask of 64x64: a SolidMask takes that place.
 - The output is the one SaveTensor; without it the one SaveImage; without it the one
-  PreviewImage. Two of the same rank are an error, never a guess. The lower ranks are looks at
-  intermediate results and are taken out (a SaveImage would write a file for every frame).
+  PreviewImage. Two of the same rank are an error, never a guess. The lower ranks, and ComfyUI's
+  other nodes that show or save what a frame becomes, are left out: each would write a file, or a
+  text, for every frame.
 """
 
 from __future__ import annotations
@@ -19,6 +20,17 @@ from comfytrickle.workflow.model import LOAD_TENSOR, SAVE_TENSOR, Node
 PRIMARY_INPUT = "PrimaryInputLoadImage"
 LOAD_IMAGE = "LoadImage"
 _OUTPUT_RANKS = (SAVE_TENSOR, "SaveImage", "PreviewImage")
+# ComfyUI's own, which have no outputs.
+_SIDE_OUTPUTS = (
+    "MaskPreview",
+    "PreviewAny",
+    "SaveAnimatedPNG",
+    "SaveAnimatedWEBP",
+    "SaveImageWebsocket",
+    "SaveLatent",
+    "SaveVideo",
+    "SaveWEBM",
+)
 _MASK_SIZE = 64
 
 
@@ -122,10 +134,12 @@ def _convert_output(
         inputs = {name: value for name, value in output.inputs.items() if name == "images"}
         nodes[output.id] = Node(output.id, SAVE_TENSOR, inputs, output.title)
         converted.append(f"{output.id}: {best} -> {SAVE_TENSOR}")
-    for name, others in present[1:]:
-        for other in others:
-            del nodes[other.id]
-            converted.append(f"{other.id}: {name} removed, the output is {output.id}")
+    lower = [name for name, _ in present[1:]]
+    for other in _of_types(nodes, *lower, *_SIDE_OUTPUTS):
+        del nodes[other.id]
+        converted.append(
+            f"{other.id}: {other.class_type} left out, the stream goes out through {output.id}"
+        )
 
 
 def _of_types(nodes: dict[str, Node], *names: str) -> list[Node]:
