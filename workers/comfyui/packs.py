@@ -16,6 +16,7 @@ from typing import Any
 
 from workers.comfyui.calls import fitting, settle
 from workers.comfyui.imports import install_command
+from workers.comfyui.own_modules import own_modules_kept
 from workers.engine.packs import find_packs
 
 _log = logging.getLogger(__name__)
@@ -65,7 +66,8 @@ def _watched(nodes: ModuleType, failed: dict[str, str]) -> Iterator[None]:
     def noted(path: str, outcome: list[Any]) -> Iterator[None]:
         records.last = ""
         try:
-            yield
+            with own_modules_kept(path):
+                yield
         except SystemExit as error:  # the one that its loader lets through
             failed[path] = f"SystemExit: {error}"
             _log.warning("node pack %s wanted to end the process", path, exc_info=True)
