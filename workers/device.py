@@ -31,14 +31,16 @@ def device_memory() -> int | None:
     return int(torch.cuda.max_memory_reserved())
 
 
-def device_problem(device: torch.device) -> str | None:
+def device_problem() -> str | None:
     """After an error: is the device the matter? A fatal CUDA error (an illegal access, an assertion
-    in a kernel, a lost GPU) meets every later call too, so asking for any tells. None: it works.
+    in a kernel, a lost GPU) meets every later call too, so asking for any tells. None: it works,
+    or this process uses none. (Not the engine's device: with ComfyUI that may be the CPU, while
+    its models run on the GPU.)
     """
-    if device.type != "cuda":
+    if not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         return None
     try:
-        torch.cuda.synchronize(device)
+        torch.cuda.synchronize()
     except RuntimeError as error:  # torch.AcceleratorError is one
         return str(error).partition("\n")[0]
     return None

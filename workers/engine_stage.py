@@ -78,6 +78,7 @@ class EngineStage(Stage):
         self._loading = Loading(config.while_loading)
         # Of the last frame that worked: the source's size, and that of what became of it.
         self._sizes: tuple[Size, Size] | None = None
+        self._interrupted = False
         self.revision = config.revision
         self.detail: dict[str, Any] = {}
 
@@ -88,6 +89,13 @@ class EngineStage(Stage):
             self._loading.asked(time.monotonic())
         self._loader.ask(params)
 
+    def interrupt(self) -> None:
+        """Run no further frame, and end the one at work, or the load, as soon as the engine can
+        look. Any thread. Ask again until it is over: what just begins may not hear it."""
+        self._interrupted = True
+        if self._engine is not None:
+            self._engine.interrupt()
+
     def dropped(self) -> dict[str, int]:
         """Frames that failed in the graph, by cause."""
         return self._drops.snapshot()
@@ -96,7 +104,12 @@ class EngineStage(Stage):
         begun = time.monotonic()
         if self._engine is None:
             self._engine = build_engine(self._config.engine)
-        workflow = self._engine.load(parse_prompt(self._config.workflow))
+        try:
+            workflow = self._engine.load(parse_prompt(self._config.workflow))
+        except NodeFailed as error:
+            if self._was_interrupted(error):
+                return
+            raise
         self._close_warmed()  # what it shares with the stream's own stays loaded
         self.detail = workflow.detail
         bridge = FrameBridge(self._engine.device)
@@ -139,6 +152,9 @@ class EngineStage(Stage):
             workflow.close()
 
     def _run(self, workflow: LoadedWorkflow, bridge: FrameBridge, frame: Frame) -> None:
+        if self._interrupted:
+            self._drops.add("interrupted")
+            return
         begun = self.busy_since = time.monotonic()
         if self._loading.is_due(begun):
             self.busy_since = None
@@ -148,6 +164,9 @@ class EngineStage(Stage):
         try:
             rgb, owner = bridge.download(workflow.run(bridge.upload(frame.rgb)))
         except NodeFailed as error:
+            if self._was_interrupted(error):
+                self._drops.add("interrupted")
+                return
             shown = self._after_failure(frame, error)
             if shown is None:
                 return
@@ -202,10 +221,16 @@ class EngineStage(Stage):
         self._stats.passed_through += 1
         return marked(frame.rgb, self._output_size(frame))
 
+    def _was_interrupted(self, error: NodeFailed) -> bool:
+        """By us: a node may do it too, and that is a failure of its own."""
+        if self._interrupted and error.interrupted:
+            log.warning("%s", error)
+            return True
+        return False
+
     def _check_device(self, error: Exception) -> None:
         """Raises DeviceFailed when no later frame can fare better."""
-        assert self._engine is not None
-        problem = device_problem(self._engine.device)
+        problem = device_problem()
         if problem is not None:
             raise DeviceFailed(f"{problem}; met in: {error}") from None
 

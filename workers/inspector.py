@@ -71,13 +71,17 @@ async def serve_inspector(pipe: Pipe[ToWorker], config: EngineConfig) -> int:
 
 
 def _inspect(engine: Engine, question: Inspect) -> Message:
+    detail = {}
     try:
-        errors = engine.check(parse_prompt(question.workflow))
+        workflow = parse_prompt(question.workflow)
+        errors = engine.check(workflow)
+        if not errors:
+            detail = engine.outlook(workflow)
     except InvalidWorkflow as error:
         errors = error.errors
     except InvalidInput as error:
         errors = [NodeError("invalid_prompt", str(error))]
-    return Inspected(question.call_id, valid=not errors, errors=errors)
+    return Inspected(question.call_id, valid=not errors, errors=errors, detail=detail)
 
 
 def _describe(engine: Engine, question: Describe) -> Message:

@@ -20,6 +20,8 @@ from workers.priority import give_way
 
 log = logging.getLogger(__name__)
 
+_AGAIN_S = 0.1  # what just begins does not hear an interrupt
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -42,12 +44,14 @@ class Loader:
         self._on_change = on_change
         self._wanted: queue.SimpleQueue[UpdateParams | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._engine: Engine | None = None
 
     def ask(self, params: UpdateParams) -> None:
         """Any thread. Before ``begin`` it waits in line."""
         self._wanted.put(params)
 
     def begin(self, engine: Engine) -> None:
+        self._engine = engine
         # A daemon: a node stuck while it loads cannot keep the process.
         self._thread = threading.Thread(
             target=self._work, args=(engine,), name="loader", daemon=True
@@ -55,11 +59,15 @@ class Loader:
         self._thread.start()
 
     def end(self) -> None:
-        """Nothing more is loaded. What is being loaded just now is waited for, since it uses the
-        engine."""
+        """Nothing more is loaded. What is being loaded just now is interrupted, and waited for,
+        since it uses the engine."""
         self._wanted.put(None)
-        if self._thread is not None:
-            self._thread.join()
+        if self._thread is None or self._engine is None:
+            return
+        self._thread.join(_AGAIN_S)
+        while self._thread.is_alive():
+            self._engine.interrupt()
+            self._thread.join(_AGAIN_S)
 
     def _work(self, engine: Engine) -> None:
         give_way()  # to the frames that go on meanwhile

@@ -55,6 +55,9 @@ _IDLE_DRAIN_S = 5.0
 # being restarted.
 _GONE_S = 5.0
 _FLUSH_S = 3.0  # for what is in flight when the source has failed
+# Before a drain's deadline the engine is interrupted: what it holds up has time to come out.
+_CLOSING_S = 2.0
+_AGAIN_S = 0.2
 
 # Exit codes beside 0: what the parent shows is the Failed message, not these.
 EXIT_FAILED = 1
@@ -267,8 +270,15 @@ class StreamSession:
         self._loop.call_later(deadline_s, self._drain_is_late)
         log.info("draining: %s", reason)
         self._reason = reason
+        # While it loads nothing has come in that could come out.
+        patience = 0.0 if self._state is State.LOADING else max(0.0, deadline_s - _CLOSING_S)
+        self._loop.call_later(patience, self._interrupt)
         self._send_status(State.DRAINING)
         self._source_task.cancel()  # its end travels through the stages to the sink
+
+    def _interrupt(self) -> None:
+        self._engine.interrupt()
+        self._loop.call_later(_AGAIN_S, self._interrupt)
 
     def _drain_is_late(self) -> None:
         if not self._drained_late.done():

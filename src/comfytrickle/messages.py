@@ -341,7 +341,8 @@ class Exiting(Message, frozen=True):
 
 
 class Inspected(Message, frozen=True):
-    """Answer to Inspect. valid is True exactly if errors is empty."""
+    """Answer to Inspect. valid is True exactly if errors is empty; detail then says how it would
+    run, as a stream's status does."""
 
     call_id: int
     valid: bool

@@ -64,6 +64,12 @@ async def test_validation_converts_and_starts_nothing(api: Api) -> None:
         ]
         assert any("5: LoadImage -> LoadTensor" in done for done in answer["converted"])
         assert any("7: PreviewImage -> SaveTensor" in done for done in answer["converted"])
+        assert answer["detail"] == {
+            "engine": "embedded",
+            "graph": "resident",
+            "live_nodes": 3,
+            "constant_nodes": 0,
+        }
     wrong: dict[str, Any] = {**EXPORTED, "6": {"class_type": "ImageInvert", "inputs": {}}}
     status, answer = await api.post("/workflow/validate", wrong)
     assert (status, answer["valid"], answer["workflow"]) == (200, False, None)

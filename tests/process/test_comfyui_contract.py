@@ -169,3 +169,36 @@ def test_node_packs_from_another_place(lab: Lab, tmp_path: Path) -> None:
         assert np.array_equal(out, swapped(picture(1)))
         failed = child.ask(engine.failed_packs)
         assert "a_package_that_is_nowhere" in failed[str(tmp_path / "bad.py")]
+
+
+NAMESAKE_PACK = """
+from .helper import GAIN
+from .queues import GAIN as SAME
+
+class Namesake:
+    RETURN_TYPES, FUNCTION, CATEGORY = ("IMAGE",), "run", "probe"
+    INPUT_TYPES = classmethod(lambda cls: {"required": {"image": ("IMAGE",)}})
+
+    def run(self, image):
+        return (image * GAIN * SAME,)
+
+NODE_CLASS_MAPPINGS = {"Namesake": Namesake}
+"""
+
+
+@pytest.mark.parametrize("generation", ["2024-08", "2025-10-31"])
+def test_a_pack_that_has_the_name_of_our_modules(lab: Lab, tmp_path: Path, generation: str) -> None:
+    """In the oldest versions a pack is the module that its folder is named as."""
+    packs = [("workers", NAMESAKE_PACK), ("comfytrickle", pack_source("probe"))]
+    folder = write_workspace(tmp_path / "ComfyUI", generation, packs)
+    for name in ("helper", "queues"):  # the second one is ours as well, not imported yet
+        (folder / "custom_nodes" / "workers" / f"{name}.py").write_text("GAIN = 0.5\n")
+    with lab.open() as child:
+        child.ask(engine.boot, str(folder))
+        assert not any("custom_nodes" in path for path in child.ask(engine.failed_packs))
+        (out,), _ = run(child, graph(n2=("Namesake", {"image": FRAME})), picture(1))
+        assert np.array_equal(out, picture(1) * np.float32(0.25))
+        for name in ("comfytrickle", "workers", "workers.queues"):
+            assert str(folder) not in child.ask(engine.imported, name)
+        with pytest.raises(ChildError, match=r"No module named 'workers\.helper'"):
+            child.ask(engine.imported, "workers.helper")

@@ -143,7 +143,7 @@ def test_a_constant_node_that_blocks(child: Child) -> None:
         n4=("SaveTextTensor", {"data": ["5", 0]}),
         n5=("RunningText", {"image": ["3", 0]}),
     )
-    detail = child.ask(engine.load, "blocked", blocked)
+    detail = child.ask(engine.load, "blocked", blocked, "unforeseen")
     assert detail["graph"] == "executor"
     for _ in range(2):
         assert np.array_equal(child.ask(engine.frame, "blocked", picture()), picture())

@@ -51,9 +51,13 @@ def check(state: State, graph: Graph) -> list[tuple[str, str | None, str | None,
     return [(e.type, e.node_id, e.input_name, e.message) for e in errors]
 
 
-def load(state: State, name: str, graph: Graph) -> dict[str, Any]:
-    """Keep it under ``name``. Returns its detail."""
-    loaded = state[name] = state["engine"].load(parse_prompt(graph))
+def load(state: State, name: str, graph: Graph, expected: str = "as foreseen") -> dict[str, Any]:
+    """Keep it under ``name``. Returns its detail, which has to be the outlook, unless a node
+    decides while it loads ("unforeseen")."""
+    workflow = parse_prompt(graph)
+    outlook = state["engine"].outlook(workflow)
+    loaded = state[name] = state["engine"].load(workflow)
+    assert loaded.detail == outlook or expected == "unforeseen"
     return dict(loaded.detail)
 
 
@@ -102,6 +106,13 @@ def origin(state: State, class_type: str) -> str:
     import nodes
 
     return str(nodes.NODE_CLASS_MAPPINGS[class_type].__module__)
+
+
+def imported(state: State, name: str) -> str:
+    """From where a module comes. Raises what its import raises."""
+    import importlib
+
+    return str(importlib.import_module(name).__file__)
 
 
 def variable(state: State, name: str) -> str | None:

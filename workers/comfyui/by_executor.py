@@ -81,7 +81,8 @@ class ExecutorGraph:
             folding = Folding(workflow, prompt, parts, self._names, self._passage)
             try:
                 with torch.inference_mode():
-                    folding.take_shared(self._lease, self._comfyui.device)
+                    look = self._comfyui.nodes.before_node_execution
+                    folding.take_shared(self._lease, self._comfyui.device, look)
                 break
             except NeedsExecutor as error:
                 own |= {error.node_id}  # one more each time

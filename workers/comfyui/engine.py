@@ -13,6 +13,7 @@ from workers.comfyui.boot import boot
 from workers.comfyui.judged import JudgedWorkflow
 from workers.comfyui.memory import Collector, free_device_memory
 from workers.comfyui.node_info import object_info
+from workers.comfyui.outlook import outlook
 from workers.comfyui.validation import validate
 from workers.comfyui.workspace import find_workspace, no_workspace
 from workers.engine.constants import Constants
@@ -44,6 +45,9 @@ class ComfyUIEngine:
 
     def check(self, workflow: Workflow) -> list[NodeError]:
         return validate(self._comfyui, workflow)[1]
+
+    def outlook(self, workflow: Workflow) -> dict[str, Any]:
+        return outlook(self._comfyui, workflow)
 
     def load(self, workflow: Workflow) -> JudgedWorkflow:
         prompt, errors = validate(self._comfyui, workflow)

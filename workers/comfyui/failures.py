@@ -8,6 +8,7 @@ from typing import Any
 
 from comfytrickle.sizes import show_bytes
 from workers.comfyui.stream_nodes import StreamNodes
+from workers.engine.failures import INTERRUPTED
 from workers.engine.protocol import NodeFailed
 from workers.limits import memory_available, memory_left
 
@@ -31,7 +32,7 @@ def run_failure(
         node_id = str(data.get("node_id"))
         node_type = names.original(str(data.get("node_type")))
         if event == "execution_interrupted":
-            return NodeFailed(node_id, node_type, "interrupted")
+            return NodeFailed(node_id, node_type, INTERRUPTED, interrupted=True)
         lines = "".join(data.get("traceback") or ())
         if len(lines) > _MAX_TRACEBACK:
             lines = "... " + lines[-_MAX_TRACEBACK:]

@@ -19,6 +19,7 @@ from workers.comfyui.parts import Parts
 from workers.comfyui.stream_nodes import Passage, StreamNodes
 from workers.engine.constant_part import held_values
 from workers.engine.constants import Lease
+from workers.engine.steps import Look
 
 Output = tuple[str, int]  # (node id, which)
 _SEE_ALL = frozenset({"PROMPT", "DYNPROMPT"})
@@ -54,11 +55,11 @@ class Folding:
         self._passage = passage
         self._ran_all = False
 
-    def take_shared(self, lease: Lease, device: torch.device) -> None:
+    def take_shared(self, lease: Lease, device: torch.device, look: Look) -> None:
         """Compute the constants that need no executor, or take them from the store. Raises
         NodeFailed, NeedsExecutor (a constant node returned what only the executor can follow)."""
         plan = self._parts.plan
-        values = held_values(plan, self._parts.described.answers, lease, device)
+        values = held_values(plan, self._parts.described.answers, lease, device, look)
         for step in plan.constant:
             for output, slot in step.stores:
                 if slot in values:

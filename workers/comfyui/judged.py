@@ -8,6 +8,7 @@ equal; from then on one of them runs.
 from __future__ import annotations
 
 import logging
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from workers.comfyui.boot import ComfyUI
 from workers.comfyui.by_executor import ExecutorGraph
 from workers.comfyui.executor import Prompt
 from workers.comfyui.memory import Collector
+from workers.comfyui.outlook import blank_detail
 from workers.engine.constants import Constants
 from workers.engine.failures import NeedsExecutor
 from workers.engine.protocol import NodeFailed
@@ -53,16 +55,9 @@ class JudgedWorkflow:
         self._executor: ExecutorGraph | None = None
         self._frames = 0
         self._closed = False
-        self.detail: dict[str, Any] = {
-            "engine": "comfyui",
-            "comfyui_version": comfyui.version or "unknown",
-            "memory": comfyui.memory,
-            "graph": "executor",
-            "reasons": [],
-            "live_nodes": 0,
-            "constant_nodes": 0,
-            "checked": False,
-        }
+        self.detail: dict[str, Any] = blank_detail(comfyui)
+        # As the executor does: an interrupt is for what runs when it comes.
+        comfyui.nodes.interrupt_processing(False)
         for reason in self._load_resident():
             self._not_resident(reason)
         try:
@@ -99,7 +94,6 @@ class JudgedWorkflow:
             return self._by_executor().run(image, context)
         if not self.detail["checked"]:
             return self._first(self._resident, image, context)
-        # As the executor does: an interrupt is for the run in which it comes.
         self._comfyui.nodes.interrupt_processing(False)
         try:
             return self._resident.run(image, context)
@@ -119,7 +113,10 @@ class JudgedWorkflow:
         beside = RunContext()
         try:
             output = resident.run(image, beside)
-        except NodeFailed as error:  # ComfyUI's executor did it
+        except NodeFailed as error:
+            if error.interrupted:
+                raise
+            # ComfyUI's executor did it.
             self._not_resident(Reason(error.node_id, error.node_type, error.message))
             return expected
         if not same(output, expected):
@@ -140,7 +137,12 @@ class JudgedWorkflow:
             return reasons
         try:
             self._resident = load_resident(
-                self._workflow, classes, self._comfyui.device, "comfyui", self._constants
+                self._workflow,
+                classes,
+                self._comfyui.device,
+                "comfyui",
+                self._constants,
+                self._comfyui.nodes.before_node_execution,
             )
         except NeedsExecutor as error:
             return [Reason(error.node_id, error.node_type, error.message)]
@@ -168,7 +170,7 @@ class JudgedWorkflow:
         self.detail["graph"] = "executor"
         self.detail["reasons"] = [
             *self.detail["reasons"],
-            {"node_id": reason.node_id, "node_type": reason.node_type, "why": reason.why},
+            asdict(reason),
         ]
         executor = self._by_executor() if self._resident is not None else None
         self._drop_resident()

@@ -15,7 +15,7 @@ from workers.engine.needed import needed_nodes
 from workers.engine.plan import Plan, Step, make_plan
 from workers.engine.signature import change_answer, signature
 from workers.engine.spec import NodeSpec, read_spec
-from workers.engine.steps import all_outputs, bind, refuse_blocker
+from workers.engine.steps import Look, all_outputs, bind, refuse_blocker
 
 _IMAGE_TYPES = frozenset({"IMAGE", "MASK"})
 
@@ -58,7 +58,11 @@ def describe(
 
 
 def held_values(
-    plan: Plan, answers: Mapping[str, str], lease: Lease, device: torch.device
+    plan: Plan,
+    answers: Mapping[str, str],
+    lease: Lease,
+    device: torch.device,
+    look: Look | None = None,
 ) -> dict[int, Any]:
     """Slot -> value, for what the rest of the workflow takes from the constant part. Raises
     NodeFailed when a constant node cannot be built or raises.
@@ -71,7 +75,7 @@ def held_values(
     held: dict[int, Any] = {}
     for step in plan.constant:
         key = signature(step, keys, answers[step.node_id])
-        outputs = lease.outputs(key, partial(_make, step, values))
+        outputs = lease.outputs(key, partial(_make, step, values, look))
         for output, slot in step.stores:
             value = values[slot] = outputs[output]
             refuse_blocker(step.node_id, step.spec.class_type, value)
@@ -82,6 +86,6 @@ def held_values(
     return held
 
 
-def _make(step: Step, values: list[Any]) -> Made:
+def _make(step: Step, values: list[Any], look: Look | None) -> Made:
     bound = bind(step)
-    return Made(all_outputs(bound, values), getattr(bound.call, "__self__", None))
+    return Made(all_outputs(bound, values, look), getattr(bound.call, "__self__", None))

@@ -11,9 +11,10 @@ from comfytrickle.messages import EngineConfig
 from comfytrickle.workflow.model import Workflow
 from workers.engine.catalogue import object_info
 from workers.engine.check import check_workflow
+from workers.engine.constant_part import describe
 from workers.engine.constants import Constants
 from workers.engine.registry import Registry, build_registry
-from workers.engine.resident import ResidentGraph, load_resident
+from workers.engine.resident import ResidentGraph, load_resident, resident_detail
 
 
 class EmbeddedEngine:
@@ -29,6 +30,9 @@ class EmbeddedEngine:
 
     def check(self, workflow: Workflow) -> list[NodeError]:
         return check_workflow(workflow, self._registry.classes, self._registry.absent)
+
+    def outlook(self, workflow: Workflow) -> dict[str, Any]:
+        return resident_detail(describe(workflow, self._registry.classes).plan(), "embedded")
 
     def load(self, workflow: Workflow) -> ResidentGraph:
         errors = self.check(workflow)

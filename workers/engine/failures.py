@@ -13,6 +13,7 @@ from workers.engine.protocol import NodeFailed
 from workers.limits import memory_available, memory_left
 
 _MAX_MESSAGE = 1000
+INTERRUPTED = "interrupted"
 _MAX_TRACEBACK = 8000
 _CHANNELS = (1, 3, 4)
 _EXPANDS = "it expands into a subgraph, which this engine cannot do"
@@ -34,6 +35,8 @@ def node_failure(node_id: str, class_type: str, error: BaseException) -> NodeFai
     if isinstance(error, BadResult):
         return NeedsExecutor(node_id, class_type, str(error))
     name = type(error).__name__
+    if name == "InterruptProcessingException":  # ComfyUI's, see Engine.interrupt
+        return NodeFailed(node_id, class_type, INTERRUPTED, interrupted=True)
     try:
         text = str(error)
     except Exception as second:  # noqa: BLE001 - an exception class that cannot print itself

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 class NodeFailed(ComfytrickleError):
     """A node raised while a frame ran through it. ``out_of_memory``: it wanted more than there is,
-    of the machine's or the device's."""
+    of the machine's or the device's. ``interrupted``: no fault of its own, see Engine.interrupt."""
 
     def __init__(
         self,
@@ -27,6 +27,7 @@ class NodeFailed(ComfytrickleError):
         traceback: str = "",
         *,
         out_of_memory: bool = False,
+        interrupted: bool = False,
     ) -> None:
         super().__init__(f"node {node_id} ({node_type}): {message}")
         self.node_id = node_id
@@ -34,6 +35,7 @@ class NodeFailed(ComfytrickleError):
         self.message = message
         self.traceback = traceback
         self.out_of_memory = out_of_memory
+        self.interrupted = interrupted
 
 
 class LoadedWorkflow(Protocol):
@@ -61,6 +63,10 @@ class Engine(Protocol):
     def check(self, workflow: Workflow) -> list[NodeError]:
         """What is wrong with it: node types, inputs, ranges, VALIDATE_INPUTS. Empty: it can run."""
 
+    def outlook(self, workflow: Workflow) -> dict[str, Any]:
+        """How a workflow in which check found nothing would run, as far as can be told without
+        loading it: the keys of LoadedWorkflow.detail."""
+
     def load(self, workflow: Workflow) -> LoadedWorkflow:
         """Instantiate nodes and compute the constant part.
 
@@ -74,8 +80,9 @@ class Engine(Protocol):
         """Node packs that could not be loaded: path -> reason."""
 
     def interrupt(self) -> None:
-        """Have the run in progress end with NodeFailed as soon as the engine can look, which is
-        between nodes at the earliest. From any thread. An engine that cannot does nothing."""
+        """Have what runs or loads just now end with NodeFailed (``interrupted``) as soon as the
+        engine can look, which is between nodes at the earliest. What begins afterwards is not
+        meant. From any thread. An engine that cannot does nothing."""
 
     def close(self) -> None:
         """Free device memory. Idempotent."""

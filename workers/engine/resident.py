@@ -16,9 +16,9 @@ from comfytrickle.workflow.model import Workflow
 from workers.engine.constant_part import describe, held_values
 from workers.engine.constants import Constants, Lease
 from workers.engine.failures import bad_image
-from workers.engine.plan import FRAME_SLOT, Taken
+from workers.engine.plan import FRAME_SLOT, Plan, Taken
 from workers.engine.protocol import NodeFailed
-from workers.engine.steps import BoundStep, bind, run_steps
+from workers.engine.steps import BoundStep, Look, bind, run_steps
 
 
 @dataclass(slots=True)
@@ -43,6 +43,7 @@ class ResidentGraph:
         taken: Sequence[Taken],
         constants: Lease,
         detail: dict[str, Any],
+        look: Look | None = None,
     ) -> None:
         self._steps = tuple(steps)
         self._template = template  # values before a run: constants in their slots, else None
@@ -50,6 +51,7 @@ class ResidentGraph:
         self._output_id = output_id
         self._taken = tuple(taken)
         self._constants = constants
+        self._look = look
         self.detail = detail
 
     def run(self, image: torch.Tensor, context: RunContext | None = None) -> torch.Tensor:
@@ -58,7 +60,7 @@ class ResidentGraph:
         values = self._template.copy()
         values[FRAME_SLOT] = image
         with torch.inference_mode():
-            run_steps(self._steps, values)
+            run_steps(self._steps, values, self._look)
         if context is not None:
             for end in self._taken:
                 inputs = dict(end.literals)
@@ -83,9 +85,11 @@ def load_resident(
     device: torch.device,
     engine: str,
     constants: Constants,
+    look: Look | None = None,
 ) -> ResidentGraph:
     """Build it from a workflow in which check found nothing and that uses no feature of
-    workers.engine.ways. ``constants``: the engine's, shared by all workflows that it has loaded.
+    workers.engine.ways. ``constants``: the engine's, shared by all workflows that it has loaded;
+    ``look``: called before each node, here and in every run.
 
     Raises NodeFailed when a node cannot be built or a constant one raises; NeedsExecutor when a
     constant one returned what this graph cannot follow.
@@ -95,7 +99,7 @@ def load_resident(
         with torch.inference_mode():
             described = describe(workflow, classes)
             plan = described.plan()
-            held = held_values(plan, described.answers, lease, device)
+            held = held_values(plan, described.answers, lease, device, look)
             live = [bind(step) for step in plan.live]
     except BaseException:
         lease.close()
@@ -105,13 +109,24 @@ def load_resident(
             if slot in held:
                 bound.constants[name] = held[slot]
         bound.links = tuple(link for link in bound.links if link[1] not in held)
-    detail = {
+    template = [held.get(slot) for slot in range(plan.slots)]
+    return ResidentGraph(
+        live,
+        template,
+        plan.result,
+        workflow.frame_output,
+        plan.taken,
+        lease,
+        resident_detail(plan, engine),
+        look,
+    )
+
+
+def resident_detail(plan: Plan, engine: str) -> dict[str, Any]:
+    """LoadedWorkflow.detail of this graph; known before it is built."""
+    return {
         "engine": engine,
         "graph": "resident",
         "live_nodes": plan.live_nodes,
         "constant_nodes": plan.constant_nodes,
     }
-    template = [held.get(slot) for slot in range(plan.slots)]
-    return ResidentGraph(
-        live, template, plan.result, workflow.frame_output, plan.taken, lease, detail
-    )

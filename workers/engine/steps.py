@@ -46,7 +46,11 @@ def bind(step: Step) -> BoundStep:
     raise failure
 
 
-def run_steps(steps: Sequence[BoundStep], values: list[Any]) -> None:
+# Called before each node; raises when the run is to end there.
+Look = Callable[[], None]
+
+
+def run_steps(steps: Sequence[BoundStep], values: list[Any], look: Look | None = None) -> None:
     """Call each node with what is in its slots. Raises NodeFailed.
 
     No reference to an intermediate outlives the last node that reads it: neither in ``values``,
@@ -59,6 +63,8 @@ def run_steps(steps: Sequence[BoundStep], values: list[Any]) -> None:
     value: Any
     try:
         for step in steps:
+            if look is not None:
+                look()
             arguments = step.constants.copy()
             for name, slot in step.links:
                 arguments[name] = values[slot]
@@ -85,10 +91,14 @@ def run_steps(steps: Sequence[BoundStep], values: list[Any]) -> None:
     raise failure  # outside, so that the error it came from is not its context
 
 
-def all_outputs(step: BoundStep, values: Sequence[Any]) -> tuple[Any, ...]:
+def all_outputs(
+    step: BoundStep, values: Sequence[Any], look: Look | None = None
+) -> tuple[Any, ...]:
     """Call one node with what is in its slots, and return its outputs, also those that nobody
     reads. Raises NodeFailed."""
     try:
+        if look is not None:
+            look()
         arguments = {name: values[slot] for name, slot in step.links}
         return tuple(unpack(step.call(**step.constants, **arguments), step.arity))
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the node's own code; reported
