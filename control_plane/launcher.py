@@ -42,18 +42,18 @@ log = logging.getLogger(__name__)
 _PRELOAD = "workers.preload"
 _PRELOAD_COMFYUI = "workers.preload_comfyui"
 
-# Read by the C library and OpenMP when the fork server starts, so they cannot be set later.
+# Of every worker. Read by the C library and OpenMP when the fork server starts, so they cannot be
+# set later.
 # The malloc thresholds keep frame buffers from being mapped and unmapped for every frame
 # (100 to 350 page faults a frame); OpenMP threads that spin while waiting triple the CPU time
 # of small tensor operations.
-_ENVIRONMENT = {
+ENVIRONMENT = {
     "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
     "MALLOC_TRIM_THRESHOLD_": str(1 << 30),
     "OMP_WAIT_POLICY": "PASSIVE",
     # numpy's import starts a thread pool otherwise, in a process that is there to be forked.
     "OPENBLAS_NUM_THREADS": "1",
 }
-
 
 # After a process has ended, how long the fork server may take to reap it and tell its exit code.
 _REAP_S = 2.0
@@ -301,7 +301,7 @@ def _environment() -> Iterator[None]:
     # that fails: in a plain checkout (nothing installed) our packages' folders must be on it.
     roots = [str(Path(m.__path__[0]).parent) for m in (comfytrickle, sys.modules["workers"])]
     path = os.pathsep.join([*roots, *filter(None, [os.environ.get("PYTHONPATH")])])
-    changed = {k: v for k, v in _ENVIRONMENT.items() if k not in os.environ}
+    changed = {k: v for k, v in ENVIRONMENT.items() if k not in os.environ}
     changed["PYTHONPATH"] = path
     saved = {name: os.environ.get(name) for name in changed}
     os.environ.update(changed)

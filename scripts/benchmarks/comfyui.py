@@ -79,7 +79,8 @@ class Bench:
             raise WorkerError(f"{name}: {errors[0].message}")
         folded = ExecutorGraph(comfyui, workflow, prompt, constants)
         classes = comfyui.nodes.NODE_CLASS_MAPPINGS
-        resident = load_resident(workflow, classes, comfyui.device, "comfyui", constants)
+        look = comfyui.nodes.before_node_execution
+        resident = load_resident(workflow, classes, comfyui.device, "comfyui", constants, look)
         plain = Plain(comfyui, prompt)
         ways: list[Callable[[], torch.Tensor]] = [
             lambda: plain.run(frame),
@@ -118,7 +119,12 @@ class Bench:
         for name, nodes in (("a frame", 0), ("a node", _NODES)):
             graph = whole(inverts(nodes, "in", "i"), f"i{nodes}" if nodes else "in")
             loaded = load_resident(
-                parse_prompt(graph), classes, comfyui.device, "comfyui", Constants()
+                parse_prompt(graph),
+                classes,
+                comfyui.device,
+                "comfyui",
+                Constants(),
+                comfyui.nodes.before_node_execution,
             )
             floor, ours = medians(
                 lambda nodes=nodes: bare(nodes),  # type: ignore[misc]
