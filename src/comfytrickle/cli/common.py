@@ -10,10 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from comfytrickle.calls import DEFAULT_URL, Refused, Unreachable
 from comfytrickle.cli import exits
-from comfytrickle.cli.client import Client, Refused, Unreachable
-
-DEFAULT_URL = "http://127.0.0.1:8889"
+from comfytrickle.cli.client import Client
 
 Command = Callable[[argparse.Namespace, Client], int]
 

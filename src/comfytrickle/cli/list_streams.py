@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from comfytrickle import calls
 from comfytrickle.cli import common, exits, tables
 from comfytrickle.cli.client import Client
 
@@ -15,7 +16,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def list_streams(args: argparse.Namespace, client: Client) -> int:
-    answer = client.call("GET", "/streams?all=1" if args.all else "/streams")
+    answer = client.call(calls.streams(ended=args.all))
     if args.json:
         common.print_json(answer)
     elif answer["count"]:

@@ -6,20 +6,22 @@ import argparse
 import sys
 from typing import Any
 
+from comfytrickle import calls
 from comfytrickle.cli import common, exits
-from comfytrickle.cli.client import Client, stream_path
+from comfytrickle.cli.client import Client
 
 
 def add_parser(subparsers: Any) -> None:
     parser = common.add_command(subparsers, "logs", "Show a stream's log.", logs)
     parser.add_argument("id", help="the stream")
-    parser.add_argument("--tail", type=int, default=200, metavar="N", help="last lines (200)")
+    parser.add_argument(
+        "--tail", type=int, default=calls.TAIL, metavar="N", help="last lines (%(default)s)"
+    )
     parser.add_argument("--follow", "-f", action="store_true", help="go on until the stream ends")
 
 
 def logs(args: argparse.Namespace, client: Client) -> int:
-    query = f"?tail={args.tail}" + ("&follow=1" if args.follow else "")
-    lines = client.text(stream_path(args.id, "logs") + query)
+    lines = client.text(calls.logs(args.id, args.tail, args.follow))
     if args.json:
         common.print_json({"request_id": args.id, "lines": [line.rstrip("\n") for line in lines]})
         return exits.OK

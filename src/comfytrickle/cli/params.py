@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from comfytrickle import calls
 from comfytrickle.cli import common, exits
-from comfytrickle.cli.client import Client, stream_path
+from comfytrickle.cli.client import Client
 
 
 def add_parser(subparsers: Any) -> None:
@@ -21,7 +22,7 @@ def params(args: argparse.Namespace, client: Client) -> int:
     change = common.read_params(args)
     if not change:
         raise common.UsageError("nothing to change: give --workflow, --width, --param, ...")
-    answer = client.call("POST", stream_path(args.id, "params"), {"params": change})
+    answer = client.call(calls.change(args.id, change))
     if args.json:
         common.print_json(answer)
     else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from comfytrickle import calls
 from comfytrickle.cli import common, exits
 from comfytrickle.cli.client import Client
 
@@ -20,16 +21,16 @@ def add_parser(subparsers: Any) -> None:
 
 
 def start(args: argparse.Namespace, client: Client) -> int:
-    body = {
-        "subscribe_url": args.subscribe,
-        "publish_url": args.publish,
-        "control_url": args.control,
-        "events_url": args.events,
-        "data_url": args.data,
-        "gateway_request_id": args.id,
-        "params": common.read_params(args),
-    }
-    answer = client.call("POST", "/stream/start", body)
+    call = calls.start(
+        common.read_params(args),
+        args.id,
+        subscribe_url=args.subscribe,
+        publish_url=args.publish,
+        control_url=args.control,
+        events_url=args.events,
+        data_url=args.data,
+    )
+    answer = client.call(call)
     if args.json:
         common.print_json(answer)
     else:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from comfytrickle import calls
 from comfytrickle.cli import common, exits, tables
-from comfytrickle.cli.client import Client, stream_path
+from comfytrickle.cli.client import Client
 
 
 def add_parser(subparsers: Any) -> None:
@@ -15,7 +16,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def status(args: argparse.Namespace, client: Client) -> int:
-    answer = client.call("GET", stream_path(args.id, "status"))
+    answer = client.call(calls.status(args.id))
     if args.json:
         common.print_json(answer)
     else:

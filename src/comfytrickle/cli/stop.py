@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from comfytrickle import calls
 from comfytrickle.cli import common, exits
-from comfytrickle.cli.client import Client, stream_path
-
-_WAIT_S = 30  # every stop is over by then
+from comfytrickle.cli.client import Client
 
 
 def add_parser(subparsers: Any) -> None:
@@ -17,7 +16,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def stop(args: argparse.Namespace, client: Client) -> int:
-    answer = client.call("POST", stream_path(args.id, f"stop?wait={_WAIT_S}"), {})
+    answer = client.call(calls.stop(args.id))
     if args.json:
         common.print_json(answer)
     else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from comfytrickle import calls
 from comfytrickle.cli import common, exits
 from comfytrickle.cli.client import Client
 
@@ -17,8 +18,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def validate(args: argparse.Namespace, client: Client) -> int:
-    body = {"workflow": common.read_json_file(args.file)}
-    answer = client.call("POST", "/workflow/validate", body)
+    answer = client.call(calls.validate(common.read_json_file(args.file)))
     if args.json:
         common.print_json(answer)
     else:
