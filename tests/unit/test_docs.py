@@ -105,8 +105,10 @@ def all_flags() -> set[str]:
         for action in make_parser(name)._actions:
             if isinstance(action, argparse._SubParsersAction):
                 found |= {o for a in action.choices[name]._actions for o in a.option_strings}
-    bench = (ROOT / "scripts" / "benchmarks" / "run.py").read_text()
-    return found | set(re.findall(r'"(--[a-z-]+)"', bench))
+    programs = [ROOT / "scripts" / "benchmarks" / "run.py", *(ROOT / "examples").glob("*.py")]
+    return found | {
+        flag for path in programs for flag in re.findall(r'"(--[a-z-]+)"', path.read_text())
+    }
 
 
 @pytest.mark.parametrize("page", PAGES, ids=named)
