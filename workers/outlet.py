@@ -29,15 +29,20 @@ from workers.priority import give_way
 
 log = logging.getLogger(__name__)
 
+# A frame's own way comes first: it is encoded and sent while its picture still waits here.
+_HEAD_START_S = 0.005
+
 
 @dataclass(frozen=True, slots=True)
 class _Shown:
-    """References to what is to be shown. ``left``: beside it, for Side.BOTH."""
+    """References to what is to be shown. ``left``: beside it, for Side.BOTH. ``not_before``:
+    time.monotonic()."""
 
     frame: Frame
     left: Frame | None
     seq: int
     flags: int
+    not_before: float
 
 
 class Outlet:
@@ -94,9 +99,13 @@ class Outlet:
             return
         seq = self._seqs[side]
         self._seqs[side] = seq + 1
-        if side not in self._waiting:  # else the thread knows, and comes to it when it is time
+        older = self._waiting.get(side)
+        if older is None:
+            not_before = time.monotonic() + _HEAD_START_S
             self._changed.notify()
-        self._waiting[side] = _Shown(frame, left, seq, flags)
+        else:  # the thread knows, and comes to it when it is time
+            not_before = older.not_before
+        self._waiting[side] = _Shown(frame, left, seq, flags, not_before)
 
     def close(self) -> None:
         """Show nothing more, and release all. Idempotent."""
@@ -140,7 +149,10 @@ class Outlet:
         with self._changed:
             while not self._closed:
                 now = time.monotonic()
-                waits = {side: self._paces[side].wait_s(now) for side in self._waiting}
+                waits = {
+                    side: max(self._paces[side].wait_s(now), shown.not_before - now)
+                    for side, shown in self._waiting.items()
+                }
                 side = min(waits, key=waits.__getitem__, default=None)
                 if side is not None and waits[side] <= 0:
                     self._paces[side].passed(now)
