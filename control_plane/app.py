@@ -12,6 +12,7 @@ from control_plane import (
     routes_quarantine,
     routes_service,
     routes_streams,
+    routes_texts,
     routes_workflow,
 )
 from control_plane.answers import errors_as_json
@@ -34,6 +35,7 @@ def build_app(service: Service) -> web.Application:
     for routes in (
         routes_streams.ROUTES,
         routes_frames.ROUTES,
+        routes_texts.ROUTES,
         routes_workflow.ROUTES,
         routes_quarantine.ROUTES,
         routes_service.ROUTES,

@@ -1,4 +1,4 @@
-"""The channels beside the video: events and control of every stream that has them.
+"""The channels beside the video: events, control and data of every stream that has them.
 
 They live as long as the stream: before its first worker, between two, and a moment after the last.
 """
@@ -16,6 +16,7 @@ from control_plane.requests import ParamsRequest
 from control_plane.stream import Stream
 from control_plane.stream_control import StreamControl
 from control_plane.stream_events import StreamEvents
+from control_plane.stream_texts import StreamTexts
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +33,8 @@ class SideChannels:
 
     def begin(self, stream: Stream) -> None:
         """From here on until the stream has finished."""
-        if stream.config.events_url is None and stream.config.control_url is None:
+        config = stream.config
+        if not (config.events_url or config.control_url or config.data_url):
             return
         task = asyncio.create_task(self._serve(stream))
         self._tasks.add(task)
@@ -63,7 +65,7 @@ class SideChannels:
                 if events is not None:
                     events.say(event_shapes.error(message, **details))
 
-            controlling: asyncio.Task[None] | None = None
+            tasks: list[asyncio.Task[None]] = []
             if config.control_url is not None:
                 control = StreamControl(
                     session,
@@ -71,13 +73,19 @@ class SideChannels:
                     lambda change: self._apply(stream, change),
                     report,
                 )
-                controlling = asyncio.create_task(control.serve())
+                tasks.append(asyncio.create_task(control.serve()))
+            last = []
+            if config.data_url is not None:
+                texts = StreamTexts(session, config.data_url)
+                stream.on_texts = texts.take
+                last.append(texts.serve(stream.finished))
+            if events is not None:
+                last.append(events.serve(stream.finished))
             try:
-                if events is not None:
-                    await events.serve(stream.finished)
-                else:
-                    await stream.finished.wait()
+                await asyncio.gather(stream.finished.wait(), *last)
             finally:
-                if controlling is not None:
-                    controlling.cancel()
-                    await asyncio.wait({controlling})
+                stream.on_texts = None
+                for task in tasks:
+                    task.cancel()
+                if tasks:
+                    await asyncio.wait(tasks)

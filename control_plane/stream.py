@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import msgspec
@@ -20,6 +20,8 @@ from comfytrickle.messages import (
     FramesRefused,
     Status,
     StreamConfig,
+    TextLine,
+    Texts,
     ToParent,
     UpdateParams,
 )
@@ -33,6 +35,7 @@ from control_plane.worker import Worker
 SAMPLE_EVERY_S = 1.0
 DEATHS_KEPT = 10
 FAILURES_KEPT = 20
+TEXTS_KEPT = 500
 SAMPLES = 10  # so "lately" means the last ten seconds
 
 
@@ -59,6 +62,8 @@ class Stream:
         self.log_tail: str | None = None
         # Told of frames that came by the inlet and could not be decoded.
         self.on_refused: Callable[[FramesRefused], None] | None = None
+        self.texts: deque[TextLine] = deque(maxlen=TEXTS_KEPT)  # the last ones of its workflow
+        self.on_texts: Callable[[Sequence[TextLine]], None] | None = None  # told of each, too
         self.made_sink = False  # by a former worker: the sink channel is the stream's to end
         self._samples: deque[tuple[float, Counters]] = deque(maxlen=SAMPLES)
         self._past = Counters()  # of former workers
@@ -92,13 +97,18 @@ class Stream:
         self.config = msgspec.structs.replace(self.config, **given)
 
     def on_message(self, message: ToParent) -> None:
-        """The worker's reports, as they come: remembers the counters of some seconds ago."""
+        """The worker's reports, as they come: remembers the counters of some seconds ago, and the
+        last texts."""
         if isinstance(message, Status):
             now = time.monotonic()
             if not self._samples or now - self._samples[-1][0] >= SAMPLE_EVERY_S:
                 self._samples.append((now, totals.add(self._past, message.counters)))
         elif isinstance(message, FramesRefused) and self.on_refused is not None:
             self.on_refused(message)
+        elif isinstance(message, Texts):
+            self.texts.extend(message.lines)
+            if self.on_texts is not None:
+                self.on_texts(message.lines)
 
     def retire(self, worker: Worker, death: Death) -> None:
         """It has died and is about to be replaced: what it counted and reported stays."""

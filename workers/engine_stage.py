@@ -13,12 +13,19 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from comfytrickle.messages import Failed, ParamsApplied, ParamsRejected, StreamConfig, UpdateParams
+from comfytrickle.messages import (
+    Failed,
+    ParamsApplied,
+    ParamsRejected,
+    StreamConfig,
+    Texts,
+    UpdateParams,
+)
 from comfytrickle.workflow import parse_prompt
 from workers.device import DeviceFailed, device_problem
 from workers.engine.bridge import FrameBridge
 from workers.engine.factory import build_engine
-from workers.engine.protocol import Engine, LoadedWorkflow, NodeFailed
+from workers.engine.protocol import Engine, LoadedWorkflow, NodeFailed, RunContext
 from workers.loader import Change, Loader
 from workers.mark import marked
 from workers.media.frames import RGB, Frame
@@ -29,6 +36,7 @@ from workers.outlet import Outlet
 from workers.queues import Closed, Handover
 from workers.stages import Stage
 from workers.stats import Drops, Stats
+from workers.texts import lines_of
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +62,7 @@ class EngineStage(Stage):
         on_params: Callable[[ParamsApplied | ParamsRejected], None],
         on_failed: Callable[[Failed], None],
         on_error: Callable[[str, Exception], None],
+        on_texts: Callable[[Texts], object] = lambda _: None,
         outlet: Outlet | None = None,
     ) -> None:
         """``engine``: one that was built before; ``warmed``: a workflow that it has loaded. Both
@@ -69,6 +78,7 @@ class EngineStage(Stage):
         self._on_ready = on_ready
         self._on_params = on_params
         self._on_failed = on_failed
+        self._on_texts = on_texts
         self._changes: queue.SimpleQueue[Change] = queue.SimpleQueue()
         self._loader = Loader(self._changed)
         self._reported_at = 0.0
@@ -161,8 +171,9 @@ class EngineStage(Stage):
             self._stats.passed_through += 1
             self._send(frame, loading_notice(frame.rgb, self._output_size(frame), begun))
             return
+        context = RunContext()
         try:
-            rgb, owner = bridge.download(workflow.run(bridge.upload(frame.rgb)))
+            rgb, owner = bridge.download(workflow.run(bridge.upload(frame.rgb), context))
         except NodeFailed as error:
             if self._was_interrupted(error):
                 self._drops.add("interrupted")
@@ -182,6 +193,8 @@ class EngineStage(Stage):
             self.busy_since = None
         done = time.monotonic()
         self._stats.engine.add(done - begun)
+        if context.taken and (lines := lines_of(context, frame.pts)):
+            self._on_texts(Texts(lines))
         self._pass_on(frame, replace(frame, rgb=rgb, owner=owner, engine_done=done))
 
     def _send(self, frame: Frame, picture: RGB) -> None:

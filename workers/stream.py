@@ -116,6 +116,7 @@ class StreamSession:
             on_ready=lambda s: self._from_thread(self._ready, s),
             on_params=lambda answer: self._from_thread(self._params_answer, answer),
             on_failed=lambda failed: self._from_thread(self._pipe.send, failed),
+            on_texts=lambda texts: self._from_thread(self._pipe.send, texts),
             on_error=self._stage_failed,
             outlet=self._outlet,
         )

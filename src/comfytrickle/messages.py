@@ -16,6 +16,7 @@ could as well be on another machine.
       |                                        |
       |--- UpdateParams ---------------------->|
       |<---- ParamsApplied / ParamsRejected ---|
+      |<----------------------------- Texts ---|   with a frame whose workflow gave texts
       |--- Watch ----------------------------->|   while somebody looks on
       |<--------------------- FramesRefused ---|   what came by the inlet and is no picture
       |--- Drain ----------------------------->|   stop reading, flush, end the sink channel
@@ -340,6 +341,23 @@ class Exiting(Message, frozen=True):
     reason: str
 
 
+class TextLine(msgspec.Struct, frozen=True):
+    """One text that a SaveTextTensor node was given. ``at``: time.time(); ``pts``: of the frame in
+    the output, in 90 kHz ticks. ``truncated``: its end was cut off."""
+
+    text: str
+    node_id: str
+    pts: int
+    at: float
+    truncated: bool = False
+
+
+class Texts(Message, frozen=True):
+    """What the workflow had to say beside one frame."""
+
+    lines: list[TextLine]
+
+
 class Inspected(Message, frozen=True):
     """Answer to Inspect. valid is True exactly if errors is empty; detail then says how it would
     run, as a stream's status does."""
@@ -379,6 +397,7 @@ ToParent = (
     | ParamsRejected
     | Failed
     | FramesRefused
+    | Texts
     | Exiting
     | Inspected
     | Described

@@ -19,7 +19,7 @@ from comfytrickle.workflow import parse_prompt
 from tests.support import comfyui_engine_child as engine
 from tests.support.comfyui_lab import Child, ChildError, Lab, State, open_lab
 from tests.support.workspace import add_packs, copy_real_workspace, pack_source, write_workspace
-from workers.engine.resident import RunContext
+from workers.engine.protocol import RunContext
 
 Graph = dict[str, Any]
 FRAME = ["1", 0]

@@ -165,7 +165,7 @@ class Chromium:
         finally:
             await context.close()
         left = [c for c in seat.complaints if not any(word in c for word in allowed)]
-        assert left == [], "the page's console is not empty"
+        assert left == [], f"the page's console is not empty: {left}"
 
 
 @asynccontextmanager

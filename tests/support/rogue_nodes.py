@@ -103,6 +103,25 @@ class RogueSpoilt(_Counting):
         return (image,)
 
 
+class RogueTell:
+    """Says how many frames it has seen, in two lines."""
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {"required": {"image": ("IMAGE",), "length": ("INT", {"default": 0})}}
+
+    RETURN_TYPES = ("STRING",)
+    FUNCTION = "run"
+    CATEGORY = "rogue"
+
+    def __init__(self) -> None:
+        self.seen = 0
+
+    def run(self, image: Any, length: int) -> tuple[str]:
+        self.seen += 1
+        return (f"frame {self.seen}\n" + '"' * length,)
+
+
 class RogueSlowLoad:
     """A constant node that is done when a file is there."""
 
@@ -130,6 +149,7 @@ NODE_CLASS_MAPPINGS = {
         RogueHoard,
         RogueSpoilt,
         RogueSlowLoad,
+        RogueTell,
     )
 }
 NODE_DISPLAY_NAME_MAPPINGS = {"RogueRaise": "Rogue (raises)"}

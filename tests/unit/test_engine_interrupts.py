@@ -11,7 +11,7 @@ import torch
 
 from comfytrickle.messages import ParamsRejected, StreamConfig, UpdateParams
 from tests.support.engine_nodes import Graph, around, n
-from workers.engine.protocol import Engine, NodeFailed
+from workers.engine.protocol import Engine, NodeFailed, RunContext
 from workers.engine_stage import EngineStage
 from workers.loader import Change, Loader
 from workers.media.colour import Colour
@@ -41,7 +41,7 @@ class Stuck:
         self._be("load")
         return self
 
-    def run(self, image: torch.Tensor) -> torch.Tensor:
+    def run(self, image: torch.Tensor, context: RunContext | None = None) -> torch.Tensor:
         self._be("run")
         return image.clone()
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from tests.support.engine_nodes import CLASSES, Base, Graph, around, frame, load, n
-from workers.engine.resident import RunContext
+from workers.engine.protocol import RunContext
 
 
 def reference(graph: Graph, image: torch.Tensor) -> torch.Tensor:

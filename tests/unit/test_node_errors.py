@@ -20,7 +20,7 @@ from comfytrickle.messages import (
 from comfytrickle.testsrc import counter
 from comfytrickle.testsrc.pattern import Pattern
 from workers.engine.failures import node_failure
-from workers.engine.protocol import Engine, NodeFailed
+from workers.engine.protocol import Engine, NodeFailed, RunContext
 from workers.engine_stage import EngineStage
 from workers.mark import marked
 from workers.media.frames import RGB, Colour, Frame
@@ -166,7 +166,7 @@ class Scripted:
         self.script = script
         self.detail: dict[str, Any] = {}
 
-    def run(self, image: torch.Tensor) -> torch.Tensor:
+    def run(self, image: torch.Tensor, context: RunContext | None = None) -> torch.Tensor:
         step = self.script.pop(0)
         if isinstance(step, Exception):
             raise step

@@ -14,8 +14,7 @@ from workers.comfyui.parts import divide
 from workers.comfyui.stream_nodes import Passage, StreamNodes
 from workers.engine.constants import Constants
 from workers.engine.failures import NeedsExecutor, bad_image
-from workers.engine.protocol import NodeFailed
-from workers.engine.resident import RunContext
+from workers.engine.protocol import NodeFailed, RunContext
 
 
 class ExecutorGraph:

@@ -21,8 +21,8 @@ from workers.comfyui.memory import Collector
 from workers.comfyui.outlook import blank_detail
 from workers.engine.constants import Constants
 from workers.engine.failures import NeedsExecutor
-from workers.engine.protocol import NodeFailed
-from workers.engine.resident import ResidentGraph, RunContext, load_resident
+from workers.engine.protocol import NodeFailed, RunContext
+from workers.engine.resident import ResidentGraph, load_resident
 from workers.engine.ways import Reason, why_not_resident
 
 _log = logging.getLogger(__name__)

@@ -5,6 +5,7 @@ An engine is built once per worker process and is used from one thread (the engi
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from comfytrickle.errors import ComfytrickleError, NodeError
@@ -38,13 +39,23 @@ class NodeFailed(ComfytrickleError):
         self.interrupted = interrupted
 
 
+@dataclass(slots=True)
+class RunContext:
+    """What passes beside the frame in one run.
+
+    ``taken``: id of a SaveTextTensor or SaveAudioTensor -> the inputs that reached it.
+    """
+
+    taken: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
 class LoadedWorkflow(Protocol):
     """A workflow with its nodes instantiated and its constant part computed."""
 
     detail: dict[str, Any]  # how it runs and why, for the status
 
-    def run(self, image: torch.Tensor) -> torch.Tensor:
-        """One frame through the graph.
+    def run(self, image: torch.Tensor, context: RunContext | None = None) -> torch.Tensor:
+        """One frame through the graph. ``context`` receives what is beside the picture.
 
         ``image``: float32 [1, height, width, 3], 0..1, on the engine's device. It is valid only
         during the call (the caller reuses the buffer). Returns what reached SaveTensor, float

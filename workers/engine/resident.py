@@ -7,7 +7,6 @@ work of a frame is one loop over prepared steps.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -17,18 +16,8 @@ from workers.engine.constant_part import describe, held_values
 from workers.engine.constants import Constants, Lease
 from workers.engine.failures import bad_image
 from workers.engine.plan import FRAME_SLOT, Plan, Taken
-from workers.engine.protocol import NodeFailed
+from workers.engine.protocol import NodeFailed, RunContext
 from workers.engine.steps import BoundStep, Look, bind, run_steps
-
-
-@dataclass(slots=True)
-class RunContext:
-    """What passes beside the frame in one run.
-
-    ``taken``: id of a SaveTextTensor or SaveAudioTensor -> the inputs that reached it.
-    """
-
-    taken: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 class ResidentGraph:
