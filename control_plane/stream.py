@@ -64,7 +64,7 @@ class Stream:
         self.on_refused: Callable[[FramesRefused], None] | None = None
         self.texts: deque[TextLine] = deque(maxlen=TEXTS_KEPT)  # the last ones of its workflow
         self.on_texts: Callable[[Sequence[TextLine]], None] | None = None  # told of each, too
-        self.made_sink = False  # by a former worker: the sink channel is the stream's to end
+        self.owes_sink = False  # a former worker made the sink channel, and has not deleted it
         self._samples: deque[tuple[float, Counters]] = deque(maxlen=SAMPLES)
         self._past = Counters()  # of former workers
         self._past_failures: deque[tuple[float, Failed]] = deque(maxlen=FAILURES_KEPT)
@@ -118,7 +118,7 @@ class Stream:
         if not worker.failures:  # it died without a word
             words = f"the worker ended: {death.cause} ({death.signal or death.exit_code})"
             self._past_failures.append((death.at, Failed("worker", words)))
-        self.made_sink = self.made_sink or worker.made_sink
+        self.owes_sink = self.owes_sink or worker.owes_sink
         self.restarts += 1
 
     def facts(self) -> StreamFacts:

@@ -240,11 +240,12 @@ class Streams:
             log.log(level, "stream %s ended: %s", stream.id, cause.value)
 
     def _end_sink(self, stream: Stream) -> None:
-        """A worker that drained has done so; one that died left it as it was."""
+        """A worker that drained in time has done so; any other left it as it was, and one that died
+        early has not even noted that it is owed."""
         worker, url = stream.worker, stream.config.publish_url
-        if worker is None or url is None or worker.exit_cause in GOOD_ENDS:
+        if worker is None or url is None:
             return
-        if stream.made_sink or worker.made_sink:
+        if worker.owes_sink or (stream.owes_sink and worker.exit_cause not in GOOD_ENDS):
             self._sink_ends.end(url, stream.config.verify_tls)
 
     # --- stopping -----------------------------------------------------------------------------

@@ -187,5 +187,5 @@ class Supervisor:
                 audio_pts=progress.audio_pts,
             )
         return msgspec.structs.replace(
-            self._stream.config, resume=True, resume_at=resume_at, made_sink=self._stream.made_sink
+            self._stream.config, resume=True, resume_at=resume_at, owes_sink=self._stream.owes_sink
         )

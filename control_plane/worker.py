@@ -70,7 +70,7 @@ class Worker:
         is_inspector = isinstance(configure, m.ConfigureInspector)
         self.shared = None if is_inspector else Shared.create()
         self.progress: Progress | None = None  # when it has ended: the last it wrote
-        self.made_sink = False  # when it has ended: its stream's sink channel is the stream's own
+        self.owes_sink = False  # when it has ended: it has not deleted the stream's own sink
         self._on_message = on_message
         self._budgets = budgets or Budgets()
         self._process: ChildProcess | None = None
@@ -365,7 +365,7 @@ class Worker:
         self.exit_code = code
         if self.shared is not None:
             self.progress = self.shared.page.read()
-            self.made_sink = self.shared.page.made_sink()
+            self.owes_sink = self.shared.page.owes_sink()
             self.shared.close()
         self.exit_cause = exit_cause(
             Ending(

@@ -40,7 +40,7 @@ class Account:
         resume = config.resume_at
         self._audio_pts = -1 if resume is None else resume.audio_pts  # -1: none was sent
         self._frame: SentFrame | None = None
-        if config.made_sink:
+        if config.owes_sink:
             self.made_sink()
 
     def sent(self, sent: Sent) -> None:
@@ -58,7 +58,11 @@ class Account:
     def made_sink(self) -> None:
         """The sink channel was made by us: whoever ends the stream ends that as well."""
         if self._page is not None:
-            self._page.note_made_sink()
+            self._page.note_sink(owed=True)
+
+    def ended_sink(self) -> None:
+        if self._page is not None:
+            self._page.note_sink(owed=False)
 
     def _progress(self, frame: SentFrame) -> Progress:
         return Progress(
@@ -101,12 +105,13 @@ class ChannelSink:
 
     def __init__(self, session: aiohttp.ClientSession, config: StreamConfig, account: Account):
         assert config.publish_url is not None
+        self._account = account
         self._drops = Drops()
         self._publisher = Publisher(
             session,
             config.publish_url,
             resume=config.resume,
-            owned=config.made_sink,
+            owned=config.owes_sink,
             on_sent=account.sent,
             on_dropped=self._dropped,
             on_made=account.made_sink,
@@ -144,6 +149,7 @@ class ChannelSink:
             if self._publisher.owns_channel:
                 await asyncio.sleep(_LINGER_S)
         await self._publisher.close()
+        self._account.ended_sink()
 
     def counters(self) -> dict[str, int]:
         counters = self._publisher.counters

@@ -4,7 +4,7 @@ An anonymous memfd, handed over by descriptor, so that nothing is left behind wh
 bytes, in the machine's own order:
 
     0   u64  turn      even turns are in slot A, odd ones in slot B; 0: nothing was written yet
-    8   u64  flags     bit 0: the sink channel was made by the stream, which so has to end it
+    8   u64  flags     bit 0: there is a sink channel that the stream has made, and has to end
     16  slot A: 6 x i64 (the fields of Progress, in order)
     64  slot B: 6 x i64
 
@@ -12,8 +12,6 @@ The writer fills the slot that ``turn`` does not name and then stores ``turn + 1
 8-byte store, which a kill cannot tear. So the reader always finds the last complete record. There
 is one writer at a time. The reader reads when the writer is dead; from a living one it may get a
 record that is one frame old.
-
-Flags are only ever set.
 """
 
 from __future__ import annotations
@@ -26,7 +24,7 @@ from dataclasses import astuple, dataclass
 _SIZE = 128
 _U64 = struct.Struct("@Q")
 _FLAGS_AT = 8
-_MADE_SINK = 1
+_OWES_SINK = 1
 _RECORD = struct.Struct("@6q")
 _SLOTS = (16, 64)
 
@@ -75,12 +73,13 @@ class ProgressPage:
             return None
         return Progress(*_RECORD.unpack_from(self._map, _SLOTS[turn & 1]))
 
-    def note_made_sink(self) -> None:
-        _U64.pack_into(self._map, _FLAGS_AT, _MADE_SINK)
+    def note_sink(self, *, owed: bool) -> None:
+        """``owed``: the stream has made its sink channel, and not ended it yet."""
+        _U64.pack_into(self._map, _FLAGS_AT, _OWES_SINK if owed else 0)
 
-    def made_sink(self) -> bool:
+    def owes_sink(self) -> bool:
         (flags,) = _U64.unpack_from(self._map, _FLAGS_AT)
-        return bool(flags & _MADE_SINK)
+        return bool(flags & _OWES_SINK)
 
     def close(self) -> None:
         self._map.close()

@@ -106,6 +106,7 @@ async def test_the_stop_of_a_stuck_worker_is_answered_soon(api: Api, live: Live)
         ended = await api.wait("stuck", lambda s: not s["running"])
         assert (ended["exit_cause"], ended["exit_signal"]) == ("killed_by_us", "SIGKILL")
         assert not psutil.pid_exists(pid) and await free() == 2
+        await until(lambda: absent(live, "stuck"))  # what it owed its readers, it could not do
         status, said = await api.post("/stream/stuck/stop")
         assert (status, said["message"]) == (200, "stream had ended already")
         status, said = await api.post("/stream/stuck/stop?wait=-1")

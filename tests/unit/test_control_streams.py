@@ -56,7 +56,7 @@ class ScriptedWorker:
         self.exit_signal: str | None = None
         self.ended_at: float | None = None
         self.progress: Progress | None = None
-        self.made_sink = False
+        self.owes_sink = False
         self.is_loading = False
         self.start_gate = asyncio.Event()
         self.start_gate.set()

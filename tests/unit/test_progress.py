@@ -26,6 +26,20 @@ def test_what_was_written_last_is_read_through_another_mapping() -> None:
         each.close()
 
 
+def test_a_sink_is_owed_until_it_has_ended() -> None:
+    page = ProgressPage.create()
+    other = ProgressPage(os.dup(page.descriptor))
+    assert not page.owes_sink()
+    other.note_sink(owed=True)
+    assert page.owes_sink() and page.read() is None
+    page.write(Progress(segment=7, source_pts=8, pts=9))
+    assert other.owes_sink()
+    other.note_sink(owed=False)
+    assert not page.owes_sink() and page.read() == Progress(segment=7, source_pts=8, pts=9)
+    page.close()
+    other.close()
+
+
 _WRITER = """
 import sys
 from comfytrickle.progress import Progress, ProgressPage
