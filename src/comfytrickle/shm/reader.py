@@ -86,7 +86,7 @@ class RingReader:
             if taken is not None:
                 return taken
             left = None if deadline is None else deadline - time.monotonic()
-            if not self._waiting.block(left) and left is not None and left <= 0:
+            if not self._waiting.block(left, self._has_one) and left is not None and left <= 0:
                 return None
 
     async def _arrive(self, copy: Callable[[memoryview], T]) -> tuple[FrameHeader, T]:
@@ -141,6 +141,10 @@ class RingReader:
             self._advance(number + 1, number + 1 - self._next)
             raise ProtocolError(f"frame queue: frame {number} makes no sense: {error}") from error
         return FrameHeader(number, info, length, time_ns)
+
+    def _has_one(self) -> bool:
+        words, places = self._ring.words, self._ring.mark_words
+        return words[places[self._next % len(places)]] >= holding(self._next)
 
     def _oldest(self) -> int | None:
         words, places = self._ring.words, self._ring.mark_words

@@ -6,6 +6,11 @@ import asyncio
 import math
 import os
 import select
+import time
+from collections.abc import Callable
+
+_ASK_S = 0.00006
+_BRIEF_S = 0.001
 
 
 def notify(event: int) -> None:
@@ -29,6 +34,7 @@ class Waiting:
         self._peer: int | None = None
         self._poll = select.poll()
         self._poll.register(event, select.POLLIN)
+        self._is_brief = False  # the last wait was
         self.watch(peer)
 
     def watch(self, peer: int | None) -> None:
@@ -49,10 +55,21 @@ class Waiting:
         poll.register(self._peer, select.POLLIN)
         return bool(poll.poll(0))
 
-    def block(self, timeout: float | None) -> bool:
-        """The calling thread, at most ``timeout`` seconds. False: nothing has happened."""
+    def block(self, timeout: float | None, ready: Callable[[], bool]) -> bool:
+        """The calling thread, at most ``timeout`` seconds. False: nothing has happened.
+
+        ``ready``: whether what is waited for is there. After a brief wait it is asked for a moment,
+        because to sleep and to be woken takes longer than a copy. Frames that come at the rate of
+        video are always slept for.
+        """
+        begun = time.perf_counter()
+        if self._is_brief:
+            while time.perf_counter() < begun + _ASK_S:
+                if ready():
+                    return True
         milliseconds = None if timeout is None else max(0, math.ceil(timeout * 1000))
         happened = bool(self._poll.poll(milliseconds))
+        self._is_brief = time.perf_counter() < begun + _BRIEF_S
         self._clear()
         return happened
 

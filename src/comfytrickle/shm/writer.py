@@ -160,7 +160,11 @@ class RingWriter:
         deadline = None if timeout is None else time.monotonic() + timeout
         while not self._room_or_raise():
             left = None if deadline is None else deadline - time.monotonic()
-            if not self._waiting.block(left) and left is not None and left <= 0:
+            if (
+                not self._waiting.block(left, lambda: self.has_room)
+                and left is not None
+                and left <= 0
+            ):
                 return False
         return True
 
