@@ -110,8 +110,12 @@ _GROUND = "() => getComputedStyle(document.body).backgroundColor"
 # For each plot, whether a line was drawn: pixels of the colour of one of its lines.
 _DRAWN = """() => Object.fromEntries([...document.querySelectorAll(".plot")].map((plot) => {
   const canvas = plot.querySelector("canvas");
-  const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
-  const probe = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+  // Not from the plot's own canvas: Chromium would complain of that in the console.
+  const often = { willReadFrequently: true };
+  const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext("2d", often);
+  copy.drawImage(canvas, 0, 0);
+  const { data } = copy.getImageData(0, 0, canvas.width, canvas.height);
+  const probe = document.createElement("canvas").getContext("2d", often);
   const drawn = [...plot.querySelectorAll(".key")].some((key) => {
     const name = /var\\((.*)\\)/.exec(getComputedStyle(key).getPropertyValue("--key"))?.[1];
     const style = getComputedStyle(name ? document.documentElement : key);

@@ -41,7 +41,8 @@ def find_chromium() -> str | None:
 _PICTURE = """([side, columns, rows]) => {
   const canvas = document.querySelector(`.compare canvas[data-side=${side}]`);
   if (!canvas || !canvas.dataset.painted) return null;
-  const small = new OffscreenCanvas(columns, rows).getContext("2d");
+  const often = { willReadFrequently: true };
+  const small = new OffscreenCanvas(columns, rows).getContext("2d", often);
   small.imageSmoothingQuality = "high";
   small.drawImage(canvas, 0, 0, columns, rows);
   return {
