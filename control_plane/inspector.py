@@ -161,7 +161,8 @@ class Inspector:
             lived = await self._one_life()
             early_deaths = 0 if lived > LONG_LIFE_S else early_deaths + 1
             pause = pause_after(early_deaths - 1) if early_deaths else FIRST_PAUSE_S
-            log.warning("inspector ended (%s); next in %g s", self.last_error, pause)
+            name = self.worker.name if self.worker is not None else "inspector"
+            log.warning("%s ended (%s); next in %g s", name, self.last_error, pause)
             self._next_attempt = time.monotonic() + pause
             self.restarts += 1
             await asyncio.sleep(pause)
@@ -176,7 +177,7 @@ class Inspector:
             served_from = time.monotonic()
             self.last_error = None
             self._up.set()
-            log.info("ready: streams can start (inspector: pid %s)", worker.pid)
+            log.info("ready: streams can start (%s: pid %s)", worker.name, worker.pid)
             cause = await worker.wait_exited()
             self.last_error = f"it ended: {cause.value}"
         except WorkerError as error:

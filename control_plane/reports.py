@@ -84,6 +84,8 @@ def _suffered_lately(now: Counters, earlier: Counters | None) -> bool:
         return True
     if now.node_errors > before.node_errors or now.segments_lost > before.segments_lost:
         return True
+    if earlier is None:
+        return False  # it has just begun: what had waited for it is dropped at once
     frames = now.frames_in - before.frames_in
     return frames > 0 and dropped.get("latest", 0) / frames > OVERLOAD_SHARE
 

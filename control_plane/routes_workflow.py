@@ -35,7 +35,8 @@ async def validate(request: web.Request) -> web.Response:
         graph = workflow.to_api()
         verdict = await _inspector(request, requests.read_engine(body)).check(graph)
         if not verdict.valid:
-            raise InvalidWorkflow("the engine refuses it", verdict.errors, "")
+            first = verdict.errors[0].message if verdict.errors else "the engine refuses it"
+            raise InvalidWorkflow(first, verdict.errors, "")
     except InvalidWorkflow as error:
         return json_answer(
             {

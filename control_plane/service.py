@@ -204,10 +204,11 @@ class Service:
     def _make_inspector(self, engine: EngineConfig) -> Worker:
         """On no GPU: a check must not take memory from a stream."""
         is_default = engine.name == self.engines.default
+        alone = len(list(self.engines)) == 1
         return Worker(
             self.launcher,
             Launch(
-                name="inspector" if is_default else f"inspector-{engine.name}",
+                name="inspector" if alone else f"inspector-{engine.name}",
                 log_path=str(self.logs.inspector(None if is_default else engine.name)),
                 env={"CUDA_VISIBLE_DEVICES": ""},
                 log_level=self.settings.log_level,

@@ -33,6 +33,7 @@ from control_plane.reports import StreamFacts
 from control_plane.worker import Worker
 
 SAMPLE_EVERY_S = 1.0
+SETTLE_S = 2.0  # from the last report without a frame: from then on, overload is overload
 DEATHS_KEPT = 10
 FAILURES_KEPT = 20
 TEXTS_KEPT = 500
@@ -66,6 +67,7 @@ class Stream:
         self.on_texts: Callable[[Sequence[TextLine]], None] | None = None  # told of each, too
         self.owes_sink = False  # a former worker made the sink channel, and has not deleted it
         self._samples: deque[tuple[float, Counters]] = deque(maxlen=SAMPLES)
+        self._begins_at = 0.0  # time.monotonic(); "lately" begins then
         self._past = Counters()  # of former workers
         self._past_failures: deque[tuple[float, Failed]] = deque(maxlen=FAILURES_KEPT)
 
@@ -101,7 +103,10 @@ class Stream:
         last texts."""
         if isinstance(message, Status):
             now = time.monotonic()
-            if not self._samples or now - self._samples[-1][0] >= SAMPLE_EVERY_S:
+            if message.counters.frames_out == 0:
+                # What came in before the stream was there is caught up with, not suffered.
+                self._begins_at = now + SETTLE_S
+            elif now >= self._begins_at and self._is_sample_due(now):
                 self._samples.append((now, totals.add(self._past, message.counters)))
         elif isinstance(message, FramesRefused) and self.on_refused is not None:
             self.on_refused(message)
@@ -109,6 +114,9 @@ class Stream:
             self.texts.extend(message.lines)
             if self.on_texts is not None:
                 self.on_texts(message.lines)
+
+    def _is_sample_due(self, now: float) -> bool:
+        return not self._samples or now - self._samples[-1][0] >= SAMPLE_EVERY_S
 
     def retire(self, worker: Worker, death: Death) -> None:
         """It has died and is about to be replaced: what it counted and reported stays."""

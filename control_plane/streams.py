@@ -100,6 +100,7 @@ class Streams:
         stream = self.registry.active_one(config.stream_id)
         is_new = stream is None
         if stream is None:
+            self._refuse_taken_sink(config)
             stream = Stream(config)
             self.registry.add(stream)
             stream.starting = asyncio.create_task(self._bring_up(stream, Workload.of(key, config)))
@@ -116,6 +117,14 @@ class Streams:
                 raise Conflict(f"stream {stream.id!r} was stopped while it started") from None
             raise
         return stream, is_new
+
+    def _refuse_taken_sink(self, config: StreamConfig) -> None:
+        """Two streams in one channel would be one picture of both."""
+        if config.publish_url is None:
+            return
+        for other in self.registry.active():
+            if other.config.publish_url == config.publish_url and not other.stop_asked:
+                raise Conflict(f"stream {other.id!r} publishes to {config.publish_url} already")
 
     async def _wait_for_ending(self, stream_id: str) -> None:
         """An id that is on its way out can be used again as soon as it is gone; every stop has

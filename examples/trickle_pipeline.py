@@ -81,6 +81,8 @@ def main() -> int:
             if not status["running"]:  # the source ended, or the worker failed
                 break
             time.sleep(1.0)
+    except KeyboardInterrupt:
+        pass  # enough seen
     finally:
         print(call(f"{stream}/stop", {})["message"])
     error = status.get("last_error")

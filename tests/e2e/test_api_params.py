@@ -136,9 +136,13 @@ async def test_where_the_id_may_stand(
 
 
 async def test_an_id_is_made_up_when_there_is_none(api: Api, live: Live) -> None:
-    body = {"subscribe_url": live.url("in"), "publish_url": live.url("out")}
-    made = [(await api.post("/stream/start", body))[1]["request_id"] for _ in range(2)]
+    made = []
+    for sink in ("one", "two"):
+        body = {"subscribe_url": live.url("in"), "publish_url": live.url(sink)}
+        made.append((await api.post("/stream/start", body))[1]["request_id"])
     assert made[0] != made[1]
+    status, answer = await api.post("/stream/start", body)  # another stream into the same sink
+    assert status == 409 and f"'{made[1]}' publishes to" in answer["error"]
     assert set((await api.get("/streams"))[1]["streams"]) == set(made)
 
 

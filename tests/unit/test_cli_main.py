@@ -38,7 +38,7 @@ def test_a_client_command_loads_nothing_heavy() -> None:
         [],
         ["nonsense"],
         ["stop", "--nonsense"],
-        ["start", "--subscribe", "http://h/x"],
+        ["start", "--subscribe"],
         ["validate", "/does/not/exist.json"],
         ["params", "x", "--url", "http://127.0.0.1:1"],
         ["params", "x", "--param", "novalue"],

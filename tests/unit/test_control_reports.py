@@ -76,7 +76,8 @@ EXITED = {"state": State.EXITED, "ended_at": 1010.0}
         (facts(flowing(input_age_s=1.0), status_age_s=4.0), Health.WAITING),
         (facts(flowing(output_age_s=6.0)), Health.STALLED),
         (facts(flowing(output_age_s=None)), Health.STALLED),  # 10 s of input, nothing out
-        (facts(counted(frames_in=30)), Health.DEGRADED),  # 5 of 30 dropped
+        (facts(counted(frames_in=30), earlier=Counters()), Health.DEGRADED),  # 5 of 30 dropped
+        (facts(counted(frames_in=30)), Health.OK),  # what had waited when it began
         (facts(counted(dropped={"error": 1})), Health.DEGRADED),
         (facts(counted(dropped={"error": 1}), earlier=Counters(dropped={"error": 1})), Health.OK),
         (facts(counted(node_errors=1)), Health.DEGRADED),

@@ -197,7 +197,7 @@ def workflow(*marks: str) -> dict[str, Any]:
 
 def config(stream_id: str = "s", **changes: Any) -> m.StreamConfig:
     base = m.StreamConfig(
-        stream_id, workflow(), subscribe_url="http://h/in", publish_url="http://h/out"
+        stream_id, workflow(), subscribe_url="http://h/in", publish_url=f"http://h/{stream_id}"
     )
     return msgspec.structs.replace(base, **changes)
 

@@ -283,7 +283,7 @@ class NoNvenc(NvencProbe):
 
 
 def test_auto_falls_back_and_says_why(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO, logger="workers.media.encode"):
+    with caplog.at_level(logging.DEBUG, logger="workers.media.encode"):
         encoder = Encoder(EncodeConfig(encoder="auto"), nvenc=NoNvenc())
     assert encoder.name == "libx264"
     assert "no such engine here" in caplog.text

@@ -211,5 +211,6 @@ def _choose(config: EncodeConfig, probe: NvencProbe) -> EncoderSetup:
         return setup
     if config.encoder == NVENC:
         raise EncodeFailed(reason)
-    log.info("encoding with %s: %s", X264, reason)
+    log.info("encoding with %s, on the CPU", X264)
+    log.debug("not with NVENC: %s", reason)
     return x264_setup(config)

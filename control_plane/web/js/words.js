@@ -43,6 +43,9 @@ export const DROPS = {
 export function healthOf(status) {
   const [word, tone, sentence] = HEALTH[status.health] ?? [status.health, "off", ""];
   if (status.state === "draining") return { word: "Stopping", tone: "wait", sentence: "What is on its way comes out first." };
+  if (status.health === "waiting" && !status.subscribe_url) {
+    return { word, tone, sentence: "Ready; no camera and no program sends it pictures." };
+  }
   if (status.health === "waiting" && SOURCE[status.source]) {
     return { word, tone, sentence: `Ready; ${SOURCE[status.source]}.` };
   }

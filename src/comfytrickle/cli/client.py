@@ -64,6 +64,7 @@ class Client:
                 raise Refused(error.code, error_body(error.read())) from error
         except (OSError, ValueError, http.client.HTTPException) as error:
             reason = getattr(error, "reason", error)
-            raise Unreachable(f"{self.url}: {reason}") from error
+            hint = " (./scripts/launch_pool.sh starts one; --url names another)"
+            raise Unreachable(f"{self.url}: {reason}{hint}") from error
         assert isinstance(reply, http.client.HTTPResponse)
         return reply

@@ -12,8 +12,13 @@ from comfytrickle.cli.client import Client
 
 def add_parser(subparsers: Any) -> None:
     parser = common.add_command(subparsers, "start", "Start a stream.", start)
-    parser.add_argument("--subscribe", required=True, metavar="URL", help="the source channel")
-    parser.add_argument("--publish", required=True, metavar="URL", help="the sink channel")
+    parser.add_argument(
+        "--subscribe", metavar="URL", help="the source channel (else frames are sent to it)"
+    )
+    parser.add_argument(
+        "--publish", metavar="URL", help="the sink channel (else it is only watched)"
+    )
+    parser.add_argument("--engine", metavar="NAME", help="that is to run it (else the default)")
     parser.add_argument("--id", help="the stream's id (else the server makes one)")
     for name in ("control", "events", "data"):
         parser.add_argument(f"--{name}", metavar="URL", help=f"the {name} channel")
@@ -21,8 +26,11 @@ def add_parser(subparsers: Any) -> None:
 
 
 def start(args: argparse.Namespace, client: Client) -> int:
+    params = common.read_params(args)
+    if args.engine:
+        params["engine"] = args.engine
     call = calls.start(
-        common.read_params(args),
+        params,
         args.id,
         subscribe_url=args.subscribe,
         publish_url=args.publish,

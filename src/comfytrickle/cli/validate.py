@@ -14,11 +14,12 @@ def add_parser(subparsers: Any) -> None:
     parser = common.add_command(
         subparsers, "validate", "Check whether a workflow can run.", validate
     )
+    parser.add_argument("--engine", metavar="NAME", help="that is to check it (else the default)")
     parser.add_argument("file", metavar="FILE", help="a workflow in API format; - is stdin")
 
 
 def validate(args: argparse.Namespace, client: Client) -> int:
-    answer = client.call(calls.validate(common.read_json_file(args.file)))
+    answer = client.call(calls.validate(common.read_json_file(args.file), args.engine))
     if args.json:
         common.print_json(answer)
     else:

@@ -156,6 +156,9 @@ class ControlPlane:
             status, _ = await self.request("GET", "/ready")
             if status == 200:
                 return
+            _, health = await self.request("GET", "/health")
+            if health.get("status") == "ERROR":  # it would go on trying; whoever looks on would not
+                raise DemoFailed(f"the control plane cannot serve: {health.get('reason')}")
             await asyncio.sleep(0.05)
 
 
