@@ -90,5 +90,7 @@ def _pictures(report: dict[str, Any]) -> str:
         )
     if report["changed"] is None:
         return "not compared with the source (another size, or no counter to match them by)"
-    what = "differ from" if report["changed"] else "are the same as"
-    return f"{what} the source (last difference {report['from_source']} of 255)"
+    mean = f"mean difference of the last picture: {report['from_source']} of 255"
+    if report["changed"]:
+        return f"differ from the source ({mean})"
+    return f"are close to the source ({mean}; encoding makes some, and so does a small change)"
