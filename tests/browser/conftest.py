@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.live import Api, Live
-from tests.support.pool import Pool
+from tests.e2e.conftest import api, live  # noqa: F401 - the same fixtures
 
 if TYPE_CHECKING:
     from tests.support.browser import Chromium
@@ -41,18 +40,3 @@ async def browser(chromium: str, tmp_path: Path) -> AsyncIterator[Chromium]:
 
     async with open_browser(chromium, tmp_path / "shots") as browser:
         yield browser
-
-
-@pytest.fixture
-async def live() -> AsyncIterator[Live]:
-    """A trickle server in the test's own loop."""
-    async with Live.serve() as live:
-        yield live
-
-
-@pytest.fixture
-async def api(shared_pool: Pool, live: Live) -> AsyncIterator[Api]:
-    """The pool's API. No stream is left at the end, while the server still is there."""
-    api = Api(shared_pool)
-    yield api
-    await api.clear()

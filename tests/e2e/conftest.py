@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from comfytrickle.client import AsyncClient
 from tests.support.live import Api, Live
 from tests.support.pool import Pool
 
@@ -23,3 +24,11 @@ async def api(shared_pool: Pool, live: Live) -> AsyncIterator[Api]:
     api = Api(shared_pool)
     yield api
     await api.clear()
+
+
+@pytest.fixture
+async def client(shared_pool: Pool) -> AsyncIterator[AsyncClient]:
+    async with AsyncClient(shared_pool.url) as client:
+        yield client
+        for stream_id in await client.list():
+            await client.stream(stream_id).stop()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -30,14 +30,6 @@ BROKEN = {
 def shared_pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pool]:
     with running_pool(tmp_path_factory.mktemp("pool"), "--devices", "cpu:3") as pool:
         yield pool
-
-
-@pytest.fixture
-async def client(shared_pool: Pool) -> AsyncIterator[AsyncClient]:
-    async with AsyncClient(shared_pool.url) as client:
-        yield client
-        for stream_id in await client.list():
-            await client.stream(stream_id).stop()
 
 
 async def test_a_stream_from_channel_to_channel(client: AsyncClient, live: Live) -> None:

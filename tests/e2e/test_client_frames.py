@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -23,14 +23,6 @@ from tests.support.pool import Pool, running_pool
 def shared_pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pool]:
     with running_pool(tmp_path_factory.mktemp("pool"), "--devices", "cpu:3") as pool:
         yield pool
-
-
-@pytest.fixture
-async def client(shared_pool: Pool) -> AsyncIterator[AsyncClient]:
-    async with AsyncClient(shared_pool.url) as client:
-        yield client
-        for stream_id in await client.list():
-            await client.stream(stream_id).stop()
 
 
 async def shoot(stream: AsyncStream, wanted: asyncio.Event) -> list[Sent]:

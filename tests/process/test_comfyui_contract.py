@@ -6,47 +6,23 @@ Frames: test_comfyui_frames.py.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.support import comfyui_engine_child as engine
-from tests.support.comfyui_lab import Child, ChildError, Lab, open_lab
+from tests.support.comfyui_lab import Child, ChildError, Lab
 from tests.support.comfyui_started import (
     FRAME,
     INVERT,
-    WHICH,
     Started,
     graph,
     picture,
     run,
-    started_engine,
     swapped,
 )
 from tests.support.workspace import BROKEN_PACK, pack_source, write_workspace
-
-
-@pytest.fixture(scope="module")
-def lab() -> Iterator[Lab]:
-    with open_lab() as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module", params=WHICH)
-def started(
-    request: pytest.FixtureRequest, lab: Lab, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Started]:
-    """One process for each workspace."""
-    folder = tmp_path_factory.mktemp("comfyui") / "ComfyUI"
-    with started_engine(lab, folder, request.param) as opened:
-        yield opened
-
-
-@pytest.fixture
-def child(started: Started) -> Child:
-    return started.child
 
 
 def test_it_boots_and_lists_the_nodes(started: Started) -> None:

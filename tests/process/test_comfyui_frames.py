@@ -5,18 +5,16 @@ On workspaces that the tests write, and on a copy of the ComfyUI that COMFYUI_WO
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 
 from tests.support import comfyui_engine_child as engine
-from tests.support.comfyui_lab import Child, Lab, open_lab
+from tests.support.comfyui_lab import Child
 from tests.support.comfyui_started import (
     FRAME,
     INVERT,
-    WHICH,
     Graph,
     Picture,
     Started,
@@ -24,30 +22,8 @@ from tests.support.comfyui_started import (
     picture,
     reasons,
     run,
-    started_engine,
     swapped,
 )
-
-
-@pytest.fixture(scope="module")
-def lab() -> Iterator[Lab]:
-    with open_lab() as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module", params=WHICH)
-def started(
-    request: pytest.FixtureRequest, lab: Lab, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Started]:
-    """One process for each workspace."""
-    folder = tmp_path_factory.mktemp("comfyui") / "ComfyUI"
-    with started_engine(lab, folder, request.param) as opened:
-        yield opened
-
-
-@pytest.fixture
-def child(started: Started) -> Child:
-    return started.child
 
 
 def test_resident_after_the_first_frame_was_compared(child: Child) -> None:

@@ -17,7 +17,7 @@ import torch
 
 from comfytrickle.workflow import parse_prompt
 from tests.support import comfyui_engine_child as engine
-from tests.support.comfyui_lab import Child, ChildError, Lab, State, open_lab
+from tests.support.comfyui_lab import Child, ChildError, Lab, State
 from tests.support.workspace import add_packs, copy_real_workspace, pack_source, write_workspace
 from workers.engine.protocol import RunContext
 
@@ -25,12 +25,6 @@ Graph = dict[str, Any]
 FRAME = ["1", 0]
 FRAMES = 40  # of each of two workflows at once
 EXITING_PACK = "import sys\nsys.exit('this pack wants to be alone')\n"
-
-
-@pytest.fixture(scope="module")
-def lab() -> Iterator[Lab]:
-    with open_lab() as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module", params=["2024-08", "2025-10-31", "real"])

@@ -19,17 +19,11 @@ from comfytrickle import node_pack
 from comfytrickle.messages import EngineConfig
 from comfytrickle.workflow import parse_prompt
 from tests.support.comfyui_by_hand import boot_by_hand, run_by_hand, validate_by_hand
-from tests.support.comfyui_lab import Child, Lab, State, open_lab
+from tests.support.comfyui_lab import Child, Lab, State
 from tests.support.workspace import copy_real_workspace, write_workspace
 from workers.engine.embedded import EmbeddedEngine
 
 Graph = dict[str, Any]
-
-
-@pytest.fixture(scope="module")
-def lab() -> Iterator[Lab]:
-    with open_lab() as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module", params=["2024-08", "2025-10-31", "real"])

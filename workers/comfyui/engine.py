@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from comfytrickle.errors import InvalidWorkflow, NodeError
+from comfytrickle.errors import NodeError
 from comfytrickle.messages import EngineConfig
 from comfytrickle.workflow.model import Workflow
 from workers.comfyui.boot import boot
@@ -17,6 +17,7 @@ from workers.comfyui.outlook import outlook
 from workers.comfyui.validation import validate
 from workers.comfyui.workspace import find_workspace, no_workspace
 from workers.engine.constants import Constants
+from workers.engine.refusals import refuse
 
 
 class ComfyUIEngine:
@@ -51,14 +52,7 @@ class ComfyUIEngine:
 
     def load(self, workflow: Workflow) -> JudgedWorkflow:
         prompt, errors = validate(self._comfyui, workflow)
-        if errors:
-            first = errors[0]
-            more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-            raise InvalidWorkflow(
-                f"the workflow cannot run: node {first.node_id} ({first.class_type}): "
-                f"{first.message}{more}",
-                errors,
-            )
+        refuse(errors)
         return JudgedWorkflow(self._comfyui, workflow, prompt, self._constants, self._collector)
 
     def object_info(self) -> dict[str, Any]:

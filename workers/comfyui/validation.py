@@ -13,6 +13,7 @@ from comfytrickle.workflow.model import LOAD_AUDIO_TENSOR, Workflow, is_link
 from workers.comfyui.boot import ComfyUI
 from workers.comfyui.calls import fitting, settle
 from workers.comfyui.stream_nodes import is_bound
+from workers.engine.refusals import STREAMS_SOUND, not_done
 
 # From so many choices on, ComfyUI only says how many there are.
 _LISTED_BY_COMFYUI = 20
@@ -112,16 +113,7 @@ def _of_the_stream(workflow: Workflow) -> list[NodeError]:
     errors = []
     for node in workflow.nodes.values():
         if node.class_type == LOAD_AUDIO_TENSOR:
-            feature = "the stream's sound as an input"
-            errors.append(
-                NodeError(
-                    "unsupported_feature",
-                    f"{node.class_type} uses {feature}, which this engine does not do",
-                    node.id,
-                    node.class_type,
-                    details=feature,
-                )
-            )
+            errors.append(not_done(node, STREAMS_SOUND))
     output = workflow.nodes[workflow.frame_output]
     images = output.inputs.get("images")
     if images is not None and not is_link(images):

@@ -6,13 +6,14 @@ from typing import Any
 
 import torch
 
-from comfytrickle.errors import InvalidWorkflow, NodeError, WorkerError
+from comfytrickle.errors import NodeError, WorkerError
 from comfytrickle.messages import EngineConfig
 from comfytrickle.workflow.model import Workflow
 from workers.engine.catalogue import object_info
 from workers.engine.check import check_workflow
 from workers.engine.constant_part import describe
 from workers.engine.constants import Constants
+from workers.engine.refusals import refuse
 from workers.engine.registry import Registry, build_registry
 from workers.engine.resident import ResidentGraph, load_resident, resident_detail
 
@@ -35,15 +36,7 @@ class EmbeddedEngine:
         return resident_detail(describe(workflow, self._registry.classes).plan(), "embedded")
 
     def load(self, workflow: Workflow) -> ResidentGraph:
-        errors = self.check(workflow)
-        if errors:
-            first = errors[0]
-            more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-            raise InvalidWorkflow(
-                f"the workflow cannot run: node {first.node_id} ({first.class_type}): "
-                f"{first.message}{more}",
-                errors,
-            )
+        refuse(self.check(workflow))
         return load_resident(
             workflow, self._registry.classes, self.device, "embedded", self._constants
         )

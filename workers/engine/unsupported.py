@@ -5,6 +5,7 @@ from __future__ import annotations
 from comfytrickle.errors import NodeError
 from comfytrickle.workflow.model import LOAD_AUDIO_TENSOR, Node
 from workers.engine.contracts import is_async, validation_function
+from workers.engine.refusals import STREAMS_SOUND, not_done
 from workers.engine.spec import NodeSpec
 from workers.engine.ways import features
 
@@ -14,16 +15,7 @@ def unsupported(node: Node, spec: NodeSpec) -> list[NodeError]:
     feature's name is in ``details``."""
     found = features(node, spec)
     if node.class_type == LOAD_AUDIO_TENSOR:
-        found.append("the stream's sound as an input")
+        found.append(STREAMS_SOUND)
     if "async functions" not in found and is_async(validation_function(spec.cls)):
         found.append("async functions")
-    return [
-        NodeError(
-            "unsupported_feature",
-            f"{node.class_type} uses {feature}, which this engine does not do",
-            node.id,
-            node.class_type,
-            details=feature,
-        )
-        for feature in found
-    ]
+    return [not_done(node, feature) for feature in found]
