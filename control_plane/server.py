@@ -11,7 +11,7 @@ from aiohttp import web
 
 from comfytrickle.errors import InvalidInput, listen_problem
 from comfytrickle.logs import log_to_stderr
-from control_plane.app import build_app
+from control_plane.api.app import build_app
 from control_plane.service import Service
 from control_plane.settings import Settings, SettingsError
 

@@ -22,26 +22,26 @@ from comfytrickle.messages import (
     ToParent,
 )
 from comfytrickle.workflow import parse_prompt
-from control_plane import devices
-from control_plane.admission import Admission
-from control_plane.budgets import Budgets
-from control_plane.engines import Engines, split_named, workspaces
-from control_plane.gpus import GpuSource, NvmlGpus
-from control_plane.inlet import Inlets
-from control_plane.inspectors import Inspectors
-from control_plane.inventory import Inventory
-from control_plane.launcher import Launcher, preloads
-from control_plane.logfiles import LogDir
-from control_plane.needs import Needs
-from control_plane.policy import RestartLimits
-from control_plane.preview import Previews
-from control_plane.readings import Readings
-from control_plane.recipes import Need, Recipe
+from control_plane.engines.engines import Engines, split_named, workspaces
+from control_plane.engines.inspectors import Inspectors
+from control_plane.engines.recipes import Need, Recipe
+from control_plane.engines.warm_pool import WarmPool
+from control_plane.pictures.inlet import Inlets
+from control_plane.pictures.preview import Previews
+from control_plane.placement import devices
+from control_plane.placement.admission import Admission
+from control_plane.placement.gpus import GpuSource, NvmlGpus
+from control_plane.placement.inventory import Inventory
+from control_plane.placement.needs import Needs
+from control_plane.placement.readings import Readings
+from control_plane.processes.budgets import Budgets
+from control_plane.processes.launcher import Launcher, preloads
+from control_plane.processes.logfiles import LogDir
+from control_plane.processes.worker import Worker
 from control_plane.settings import Settings
-from control_plane.streams import Streams
-from control_plane.warm_pool import WarmPool
-from control_plane.watchdog import Deadlines
-from control_plane.worker import Worker
+from control_plane.streams.policy import RestartLimits
+from control_plane.streams.streams import Streams
+from control_plane.streams.watchdog import Deadlines
 
 log = logging.getLogger(__name__)
 

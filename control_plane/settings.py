@@ -18,7 +18,7 @@ import msgspec
 from comfytrickle.errors import InvalidInput
 from comfytrickle.messages import EngineConfig
 from comfytrickle.sizes import parse_bytes
-from control_plane.engines import Engines, split_named, workspaces
+from control_plane.engines.engines import Engines, split_named, workspaces
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -42,7 +42,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     engine: str | None = None  # of streams that name none; see control_plane.engines.Engines
     workspace: list[str] = []  # ComfyUI checkouts, each as [NAME=]FOLDER
     nodes: list[str] = []  # node packs of the user
-    devices: str = "auto"  # see control_plane.devices.parse_spec
+    devices: str = "auto"  # see control_plane.placement.devices.parse_spec
     slots_per_gpu: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
     max_streams: Annotated[int, msgspec.Meta(ge=1, le=1024)] | None = None  # None: all slots
     queue_s: Annotated[float, msgspec.Meta(ge=0, le=600)] = 0.0  # a start may wait for a place
@@ -64,7 +64,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     # How often a stream's worker is replaced in a row, and after how long one is forgiven.
     restart_budget: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 5
     restart_forgive_s: Annotated[float, msgspec.Meta(gt=0)] = 30.0
-    # When a worker is taken for hung: see control_plane.watchdog.Deadlines and budgets.Budgets.
+    # When a worker is taken for hung: see Deadlines (streams/watchdog.py), Budgets.
     load_timeout_s: Annotated[float, msgspec.Meta(gt=0)] = 300.0
     silent_timeout_s: Annotated[float, msgspec.Meta(ge=2)] = 5.0
     first_frame_timeout_s: Annotated[float, msgspec.Meta(gt=0)] = 60.0

@@ -21,9 +21,9 @@ import psutil
 from aiohttp import web
 
 from benchmarks.stack import environment, free_port
-from control_plane.app import build_app
-from control_plane.devices import Gpu
-from control_plane.gpus import Reading
+from control_plane.api.app import build_app
+from control_plane.placement.devices import Gpu
+from control_plane.placement.gpus import Reading
 from control_plane.service import Service
 from control_plane.settings import Settings
 

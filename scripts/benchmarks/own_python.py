@@ -21,7 +21,7 @@ def enter_as_worker(script: str) -> None:
     """``enter``, with the environment that workers run in: without it every frame costs page
     faults, and more of them the more memory a frame frees at its end."""
     enter(script)
-    from control_plane.launcher import ENVIRONMENT
+    from control_plane.processes.launcher import ENVIRONMENT
 
     if any(os.environ.get(name) != value for name, value in ENVIRONMENT.items()):
         os.environ.update(ENVIRONMENT)

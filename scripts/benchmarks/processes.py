@@ -16,8 +16,8 @@ import time
 from pathlib import Path
 
 from comfytrickle import messages as m
-from control_plane.launcher import Launcher
-from control_plane.worker import Worker
+from control_plane.processes.launcher import Launcher
+from control_plane.processes.worker import Worker
 
 ROUNDS = 15
 

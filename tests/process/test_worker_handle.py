@@ -13,9 +13,9 @@ import pytest
 from comfytrickle import messages as m
 from comfytrickle.errors import WorkerError
 from comfytrickle.states import ExitCause, State
-from control_plane.budgets import Budgets
-from control_plane.launcher import Launcher
-from control_plane.worker import Worker
+from control_plane.processes.budgets import Budgets
+from control_plane.processes.launcher import Launcher
+from control_plane.processes.worker import Worker
 
 INVERT = {
     "1": {"class_type": "LoadTensor", "inputs": {}},

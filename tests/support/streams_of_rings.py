@@ -8,8 +8,8 @@ from typing import cast
 from comfytrickle.messages import StreamConfig, Watch
 from comfytrickle.shared import Shared, attach
 from comfytrickle.states import ExitCause, State
-from control_plane.stream import Stream
-from control_plane.worker import Worker
+from control_plane.processes.worker import Worker
+from control_plane.streams.stream import Stream
 
 PATIENCE_S = 20.0
 

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from comfytrickle.errors import Unavailable
-from control_plane import admission as module
-from control_plane.admission import Admission
-from control_plane.devices import Device
-from control_plane.inventory import Inventory
-from control_plane.needs import Workload
+from control_plane.placement import admission as module
+from control_plane.placement.admission import Admission
+from control_plane.placement.devices import Device
+from control_plane.placement.inventory import Inventory
+from control_plane.placement.needs import Workload
 
 LOAD = Workload("w")
 

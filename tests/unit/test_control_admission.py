@@ -12,10 +12,10 @@ import pytest
 from comfytrickle import messages as m
 from comfytrickle.errors import Conflict, InvalidWorkflow, Unavailable
 from comfytrickle.states import ExitCause, State
-from control_plane.admission import Admission
-from control_plane.devices import Device
-from control_plane.policy import RestartLimits
-from control_plane.stream import Stream
+from control_plane.placement.admission import Admission
+from control_plane.placement.devices import Device
+from control_plane.streams.policy import RestartLimits
+from control_plane.streams.stream import Stream
 from tests.unit.test_control_streams import Bench, ScriptedWorker, config, until, workflow
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from comfytrickle.errors import InvalidInput
-from control_plane.devices import Device, Gpu, Spec, parse_spec, resolve
+from control_plane.placement.devices import Device, Gpu, Spec, parse_spec, resolve
 
 GPUS = [
     Gpu(0, "GPU-aaaa-1", "H200", 150_000_000_000),

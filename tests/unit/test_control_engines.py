@@ -6,8 +6,8 @@ import pytest
 
 from comfytrickle.errors import InvalidInput
 from comfytrickle.messages import EngineConfig
-from control_plane.engines import Engines, split_named, workflow_key, workspaces
-from control_plane.launcher import preloads
+from control_plane.engines.engines import Engines, split_named, workflow_key, workspaces
+from control_plane.processes.launcher import preloads
 
 BASE = EngineConfig(node_paths=["/packs"], threads=3)
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from control_plane import logfiles
-from control_plane.log_pruner import LogPruner
-from control_plane.logfiles import Follower, LogDir, last_words, tail, tail_and_end
+from control_plane.processes import logfiles
+from control_plane.processes.log_pruner import LogPruner
+from control_plane.processes.logfiles import Follower, LogDir, last_words, tail, tail_and_end
 
 
 def test_tail(tmp_path: Path) -> None:

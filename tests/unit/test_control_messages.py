@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from comfytrickle.messages import EncodeConfig
-from control_plane.control_messages import MAX_BYTES, BadMessage, Messages
-from control_plane.requests import ParamsRequest
-from control_plane.stream_control import merge
+from control_plane.channels.control_messages import MAX_BYTES, BadMessage, Messages
+from control_plane.channels.stream_control import merge
+from control_plane.shapes.requests import ParamsRequest
 
 _values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=8),

@@ -9,8 +9,8 @@ import pytest
 
 from comfytrickle.messages import Counters, Failed, Latency, Quantiles, Status, StreamConfig
 from comfytrickle.states import ExitCause, Health, State
-from control_plane.quarantine import Death
-from control_plane.reports import StreamFacts, health, iso_time, stream_report
+from control_plane.shapes.reports import StreamFacts, health, iso_time, stream_report
+from control_plane.streams.quarantine import Death
 
 CONFIG = StreamConfig(
     stream_id="s1",

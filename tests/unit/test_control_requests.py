@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from comfytrickle.errors import InvalidInput, InvalidWorkflow
 from comfytrickle.messages import EncodeConfig
-from control_plane import bodies
-from control_plane.requests import URL_KEYS, read_params, read_start, read_workflow
+from control_plane.shapes import bodies
+from control_plane.shapes.requests import URL_KEYS, read_params, read_start, read_workflow
 
 PASS = {
     "1": {"class_type": "LoadTensor", "inputs": {}},

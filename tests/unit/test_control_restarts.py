@@ -13,10 +13,10 @@ from comfytrickle import messages as m
 from comfytrickle.errors import Conflict, Quarantined
 from comfytrickle.progress import Progress
 from comfytrickle.states import ExitCause, Health, State
-from control_plane.policy import RestartLimits
-from control_plane.reports import health, stream_report
-from control_plane.requests import ParamsRequest
-from control_plane.watchdog import Deadlines
+from control_plane.shapes.reports import health, stream_report
+from control_plane.shapes.requests import ParamsRequest
+from control_plane.streams.policy import RestartLimits
+from control_plane.streams.watchdog import Deadlines
 from tests.unit.test_control_streams import Bench, config, until, workflow
 
 
@@ -84,7 +84,7 @@ async def test_a_log_that_cannot_be_read_is_not_the_streams_end(
     def full(*_: object) -> str:
         raise OSError("no space left on device")
 
-    monkeypatch.setattr("control_plane.logfiles.keep_last_words", full)
+    monkeypatch.setattr("control_plane.processes.logfiles.keep_last_words", full)
     stream, _ = await bench.streams.start(config())
     bench.workers[0].die(ExitCause.NONZERO, 3)
     await until(lambda: len(bench.workers) == 2 and stream.serving.is_set())

@@ -24,17 +24,17 @@ from comfytrickle.errors import (
 )
 from comfytrickle.progress import Progress
 from comfytrickle.states import ExitCause, Health, State
-from control_plane.admission import Admission
-from control_plane.devices import Device
-from control_plane.inspector import Inspector, pause_after
-from control_plane.inventory import Inventory
-from control_plane.logfiles import LogDir
-from control_plane.policy import RestartLimits
-from control_plane.reports import health, stream_report
-from control_plane.requests import ParamsRequest
-from control_plane.stream import Stream
-from control_plane.streams import Streams
-from control_plane.worker import Worker
+from control_plane.engines.inspector import Inspector, pause_after
+from control_plane.placement.admission import Admission
+from control_plane.placement.devices import Device
+from control_plane.placement.inventory import Inventory
+from control_plane.processes.logfiles import LogDir
+from control_plane.processes.worker import Worker
+from control_plane.shapes.reports import health, stream_report
+from control_plane.shapes.requests import ParamsRequest
+from control_plane.streams.policy import RestartLimits
+from control_plane.streams.stream import Stream
+from control_plane.streams.streams import Streams
 
 
 class ScriptedWorker:

@@ -21,8 +21,9 @@ from comfytrickle.errors import NodeError
 from comfytrickle.messages import StreamConfig
 from comfytrickle.states import ExitCause, Health, State
 from comfytrickle.workflow.parse import parse_prompt
-from control_plane import requests, settings
-from control_plane.reports import StreamFacts, stream_report
+from control_plane import settings
+from control_plane.shapes import requests
+from control_plane.shapes.reports import StreamFacts, stream_report
 from workers import nodes
 
 ROOT = Path(__file__).parents[2]
@@ -34,8 +35,8 @@ README = (ROOT / "README.md").read_text()
 
 ROUTES = [
     (method, path)
-    for module in sorted((ROOT / "control_plane").glob("routes_*.py"))
-    for method, path, _ in importlib.import_module(f"control_plane.{module.stem}").ROUTES
+    for module in sorted((ROOT / "control_plane" / "api").glob("routes_*.py"))
+    for method, path, _ in importlib.import_module(f"control_plane.api.{module.stem}").ROUTES
 ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from comfytrickle.states import ExitCause
-from control_plane.endings import Ending, exit_cause, signal_name
+from control_plane.processes.endings import Ending, exit_cause, signal_name
 
 
 @pytest.mark.parametrize(

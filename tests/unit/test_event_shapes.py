@@ -8,10 +8,10 @@ from typing import Any
 
 from comfytrickle.messages import Counters, Failed, Status, StreamConfig
 from comfytrickle.states import ExitCause, State
-from control_plane import event_shapes
-from control_plane.event_shapes import Chronicle
-from control_plane.quarantine import Death
-from control_plane.reports import StreamFacts
+from control_plane.channels import event_shapes
+from control_plane.channels.event_shapes import Chronicle
+from control_plane.shapes.reports import StreamFacts
+from control_plane.streams.quarantine import Death
 
 NOW = 1_700_000_000.0
 CONFIG = StreamConfig("s", {"1": {"class_type": "LoadTensor", "inputs": {}}}, width=64, height=48)

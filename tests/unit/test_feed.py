@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from control_plane import feed as feed_module
-from control_plane.feed import QUEUED, Feed, Look
-from control_plane.feed_events import HEARTBEAT, Changes, lean
+from control_plane.page import feed as feed_module
+from control_plane.page.feed import QUEUED, Feed, Look
+from control_plane.page.feed_events import HEARTBEAT, Changes, lean
 from tests.support.streams import until
 
 DEADLINE_S = 20.0

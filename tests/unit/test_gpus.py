@@ -8,8 +8,8 @@ from typing import Any
 import pynvml
 import pytest
 
-from control_plane.devices import Gpu
-from control_plane.gpus import GpuError, NvmlGpus, Reading
+from control_plane.placement.devices import Gpu
+from control_plane.placement.gpus import GpuError, NvmlGpus, Reading
 
 GB = 1_000_000_000
 

@@ -12,7 +12,7 @@ from comfytrickle.frame_message import Header, Kind
 from comfytrickle.messages import FramesRefused
 from comfytrickle.shm.reader import RingReader
 from comfytrickle.shm.ring import RingClosed
-from control_plane.inlet import Inlet, Inlets, Verdict
+from control_plane.pictures.inlet import Inlet, Inlets, Verdict
 from tests.support.streams import until
 from tests.support.streams_of_rings import RingStream
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from comfytrickle.errors import Unavailable
-from control_plane.devices import Device
-from control_plane.gpus import Reading
-from control_plane.inventory import FAULT_LATELY_S, READING_STALE_S, Inventory
-from control_plane.placement import NoRoom
+from control_plane.placement.devices import Device
+from control_plane.placement.gpus import Reading
+from control_plane.placement.inventory import FAULT_LATELY_S, READING_STALE_S, Inventory
+from control_plane.placement.placement import NoRoom
 
 GB = 1_000_000_000
 

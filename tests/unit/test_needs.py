@@ -6,8 +6,8 @@ import pytest
 
 from comfytrickle.messages import Counters, Status, StreamConfig
 from comfytrickle.states import State
-from control_plane.devices import Device
-from control_plane.needs import CONTEXT_BYTES, Meter, Needs, Workload, taken
+from control_plane.placement.devices import Device
+from control_plane.placement.needs import CONTEXT_BYTES, Meter, Needs, Workload, taken
 
 MB = 1_000_000
 GPU = Device("GPU-a", "H200", 2, 80_000 * MB, "cuda:0")

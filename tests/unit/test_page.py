@@ -15,13 +15,14 @@ import pytest
 from aiohttp import web
 
 from comfytrickle.workflow import parse_prompt
-from control_plane import page_files, routes_page
-from control_plane.answers import errors_as_json
-from control_plane.callers import SUBPROTOCOL, refuse_other_sites, require_token
-from control_plane.example_files import read_examples
+from control_plane.api import routes_page
+from control_plane.api.answers import errors_as_json
+from control_plane.api.callers import SUBPROTOCOL, refuse_other_sites, require_token
+from control_plane.page import page_files
+from control_plane.page.example_files import read_examples
 
 ROOT = Path(__file__).parents[2]
-WEB = ROOT / "control_plane" / "web"
+WEB = ROOT / "control_plane" / "page" / "web"
 TOKEN = "pass ö/+="
 GIVEN = base64.urlsafe_b64encode(TOKEN.encode()).decode().rstrip("=")
 
@@ -57,8 +58,8 @@ def test_every_example_is_served_with_what_it_shows() -> None:
 def test_all_that_is_served_is_packed() -> None:
     parser = configparser.ConfigParser()
     parser.read(ROOT / "setup.cfg")
-    folder = ROOT / "control_plane"
-    patterns = parser["options.package_data"]["control_plane"].split()
+    folder = ROOT / "control_plane" / "page"
+    patterns = parser["options.package_data"]["control_plane.page"].split()
     packed = {path for pattern in patterns for path in folder.glob(pattern)}
     for path in (*WEB.rglob("*"), *(folder / "example_workflows").glob("**/*")):
         assert path.is_dir() or path in packed, f"{path} is in no pattern of setup.cfg"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from control_plane.devices import Device
-from control_plane.placement import MEMORY_STEP, Load, NoRoom, place
+from control_plane.placement.devices import Device
+from control_plane.placement.placement import MEMORY_STEP, Load, NoRoom, place
 
 GB = 1_000_000_000
 A, B, C = (Device(f"GPU-{x}", x, slots=2, torch_device="cuda:0") for x in "abc")

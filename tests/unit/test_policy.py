@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from comfytrickle.states import ExitCause
-from control_plane.policy import Next, RestartLimits, RestartPolicy
+from control_plane.streams.policy import Next, RestartLimits, RestartPolicy
 
 LIMITS = RestartLimits(budget=3, forgive_s=10.0, first_pause_s=0.5, longest_pause_s=0.8)
 

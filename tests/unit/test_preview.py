@@ -11,8 +11,8 @@ from comfytrickle.frame_message import HEADER_BYTES, Header, Kind, Side, unpack
 from comfytrickle.messages import Watch
 from comfytrickle.shm.frames import FrameInfo, PixelFormat
 from comfytrickle.shm.writer import RingWriter
-from control_plane import preview as module
-from control_plane.preview import NOBODY, Preview, Previews, Viewer, Wish, watch_for
+from control_plane.pictures import preview as module
+from control_plane.pictures.preview import NOBODY, Preview, Previews, Viewer, Wish, watch_for
 from tests.support.streams import until
 from tests.support.streams_of_rings import RingStream, RingWorker
 

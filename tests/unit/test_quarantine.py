@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from control_plane.quarantine import Death, Quarantine
+from control_plane.streams.quarantine import Death, Quarantine
 
 
 def death(at: float, **more: object) -> Death:

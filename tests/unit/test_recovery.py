@@ -14,14 +14,20 @@ import pytest
 from comfytrickle.errors import Unavailable
 from comfytrickle.messages import Failed, Status
 from comfytrickle.states import ExitCause, State
-from control_plane.admission import Admission
-from control_plane.devices import Device, Gpu
-from control_plane.gpus import GpuError, Reading
-from control_plane.inventory import Inventory
-from control_plane.needs import CONTEXT_BYTES, Needs, Workload
-from control_plane.readings import Readings
-from control_plane.recovery import Recovery, Remains, is_fault, may_hold_memory, why_not_free
-from control_plane.worker import Worker
+from control_plane.placement.admission import Admission
+from control_plane.placement.devices import Device, Gpu
+from control_plane.placement.gpus import GpuError, Reading
+from control_plane.placement.inventory import Inventory
+from control_plane.placement.needs import CONTEXT_BYTES, Needs, Workload
+from control_plane.placement.readings import Readings
+from control_plane.placement.recovery import (
+    Recovery,
+    Remains,
+    is_fault,
+    may_hold_memory,
+    why_not_free,
+)
+from control_plane.processes.worker import Worker
 
 GB = 1_000_000_000
 LOAD = Workload("w")

@@ -9,11 +9,11 @@ from typing import Any, cast
 from comfytrickle import messages as m
 from comfytrickle.errors import WorkerError
 from comfytrickle.states import ExitCause
-from control_plane import warm_pool
-from control_plane.devices import Device
-from control_plane.recipes import Need, Recipe, misfit
-from control_plane.warm_pool import WarmPool, choose
-from control_plane.worker import Worker
+from control_plane.engines import warm_pool
+from control_plane.engines.recipes import Need, Recipe, misfit
+from control_plane.engines.warm_pool import WarmPool, choose
+from control_plane.placement.devices import Device
+from control_plane.processes.worker import Worker
 from tests.unit.test_control_streams import ScriptedWorker, until
 
 A, B = Device("GPU-a", "A", slots=2), Device("GPU-b", "B", slots=2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfytrickle.messages import Counters, Status
 from comfytrickle.states import State
-from control_plane.watchdog import Deadlines, Watchdog
+from control_plane.streams.watchdog import Deadlines, Watchdog
 
 DEADLINES = Deadlines(silent=5.0, first_frame=30.0, stuck=10.0)
 
