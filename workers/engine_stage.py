@@ -25,7 +25,8 @@ from comfytrickle.workflow import parse_prompt
 from workers.device import DeviceFailed, device_problem
 from workers.engine.bridge import FrameBridge
 from workers.engine.factory import build_engine
-from workers.engine.protocol import Engine, LoadedWorkflow, NodeFailed, RunContext
+from workers.engine.live import LiveWorkflow, load_live
+from workers.engine.protocol import Engine, NodeFailed, RunContext
 from workers.loader import Change, Loader
 from workers.mark import marked
 from workers.media.frames import RGB, Frame
@@ -56,7 +57,7 @@ class EngineStage(Stage):
         output: Handover[Frame],
         stats: Stats,
         engine: Engine | None = None,
-        warmed: LoadedWorkflow | None = None,
+        warmed: LiveWorkflow | None = None,
         *,
         on_ready: Callable[[float], None],
         on_params: Callable[[ParamsApplied | ParamsRejected], None],
@@ -115,7 +116,7 @@ class EngineStage(Stage):
         if self._engine is None:
             self._engine = build_engine(self._config.engine)
         try:
-            workflow = self._engine.load(parse_prompt(self._config.workflow))
+            workflow = load_live(self._engine, parse_prompt(self._config.workflow))
         except NodeFailed as error:
             if self._was_interrupted(error):
                 return
@@ -147,7 +148,7 @@ class EngineStage(Stage):
             self._warmed.close()
             self._warmed = None
 
-    def _serve(self, workflow: LoadedWorkflow, bridge: FrameBridge) -> None:
+    def _serve(self, workflow: LiveWorkflow, bridge: FrameBridge) -> None:
         try:
             while True:
                 frame = self._slot.take()
@@ -161,7 +162,7 @@ class EngineStage(Stage):
         finally:
             workflow.close()
 
-    def _run(self, workflow: LoadedWorkflow, bridge: FrameBridge, frame: Frame) -> None:
+    def _run(self, workflow: LiveWorkflow, bridge: FrameBridge, frame: Frame) -> None:
         if self._interrupted:
             self._drops.add("interrupted")
             return
@@ -171,9 +172,13 @@ class EngineStage(Stage):
             self._stats.passed_through += 1
             self._send(frame, loading_notice(frame.rgb, self._output_size(frame), begun))
             return
+        if workflow.picture is None:
+            self.busy_since = None
+            self._pass_on(frame, replace(frame, engine_done=begun))
+            return
         context = RunContext()
         try:
-            rgb, owner = bridge.download(workflow.run(bridge.upload(frame.rgb), context))
+            rgb, owner = bridge.download(workflow.picture.run(bridge.upload(frame.rgb), context))
         except NodeFailed as error:
             if self._was_interrupted(error):
                 self._drops.add("interrupted")
@@ -252,7 +257,7 @@ class EngineStage(Stage):
         self._changes.put(change)
         self._slot.poke()
 
-    def _apply(self, current: LoadedWorkflow, change: Change) -> LoadedWorkflow:
+    def _apply(self, current: LiveWorkflow, change: Change) -> LiveWorkflow:
         """Between two frames."""
         if change.params.workflow is not None:
             self._loading.settled()

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from comfytrickle.errors import InvalidInput, InvalidWorkflow
 from comfytrickle.messages import ParamsApplied, ParamsRejected, UpdateParams
 from comfytrickle.workflow import parse_prompt
-from workers.engine.protocol import Engine, LoadedWorkflow, NodeFailed
+from workers.engine.live import LiveWorkflow, load_live
+from workers.engine.protocol import Engine, NodeFailed
 from workers.priority import give_way
 
 log = logging.getLogger(__name__)
@@ -29,7 +30,7 @@ class Change:
 
     params: UpdateParams
     answer: ParamsApplied | ParamsRejected
-    workflow: LoadedWorkflow | None = None
+    workflow: LiveWorkflow | None = None
 
     def drop(self) -> None:
         """It is not applied: the stream has ended."""
@@ -80,7 +81,7 @@ def _load(engine: Engine, params: UpdateParams) -> Change:
     if params.workflow is None:
         return Change(params, applied)
     try:
-        return Change(params, applied, engine.load(parse_prompt(params.workflow)))
+        return Change(params, applied, load_live(engine, parse_prompt(params.workflow)))
     except InvalidWorkflow as error:
         return Change(params, ParamsRejected(params.revision, str(error), error.errors))
     except (InvalidInput, NodeFailed) as error:

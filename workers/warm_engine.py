@@ -9,7 +9,8 @@ import torch
 from comfytrickle.messages import ConfigureWarm
 from comfytrickle.workflow import parse_prompt
 from workers.engine.factory import build_engine
-from workers.engine.protocol import Engine, LoadedWorkflow
+from workers.engine.live import LiveWorkflow, load_live
+from workers.engine.protocol import Engine
 
 _FRAMES = 2  # the first one loads and compiles, the second one runs as all later ones
 _SIZE = 512
@@ -22,7 +23,7 @@ class WarmEngine:
     both use. Whoever takes this over closes both."""
 
     engine: Engine
-    workflow: LoadedWorkflow | None = None
+    workflow: LiveWorkflow | None = None
 
 
 def warm_engine(wanted: ConfigureWarm) -> WarmEngine:
@@ -35,11 +36,12 @@ def warm_engine(wanted: ConfigureWarm) -> WarmEngine:
     if wanted.workflow is None:
         return warm
     try:
-        warm.workflow = engine.load(parse_prompt(wanted.workflow))
+        warm.workflow = load_live(engine, parse_prompt(wanted.workflow))
         height, width = wanted.height or _SIZE, wanted.width or _SIZE
         frame = torch.full((1, height, width, 3), 0.5, device=engine.device)
         for _ in range(_FRAMES):
-            warm.workflow.run(frame.clone())
+            if warm.workflow.picture is not None:
+                warm.workflow.picture.run(frame.clone())
     except BaseException:
         if warm.workflow is not None:
             warm.workflow.close()

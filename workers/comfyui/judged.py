@@ -21,7 +21,7 @@ from workers.comfyui.memory import Collector
 from workers.comfyui.outlook import blank_detail
 from workers.engine.constants import Constants
 from workers.engine.failures import NeedsExecutor
-from workers.engine.protocol import NodeFailed, RunContext
+from workers.engine.protocol import Audio, NodeFailed, RunContext
 from workers.engine.resident import ResidentGraph, load_resident
 from workers.engine.ways import Reason, why_not_resident
 
@@ -75,6 +75,9 @@ class JudgedWorkflow:
         if self._frames == _WARM_AFTER:
             self._collector.settle()
         return output
+
+    def hear(self, audio: Audio, context: RunContext | None = None) -> Audio | None:
+        raise ValueError("this workflow runs frames, not sound")
 
     def close(self) -> None:
         """Idempotent."""

@@ -6,7 +6,7 @@ An engine is built once per worker process and is used from one thread (the engi
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict
 
 from comfytrickle.errors import ComfytrickleError, NodeError
 
@@ -39,18 +39,28 @@ class NodeFailed(ComfytrickleError):
         self.interrupted = interrupted
 
 
+class Audio(TypedDict):
+    """Sound between nodes, as ComfyUI's AUDIO."""
+
+    waveform: torch.Tensor  # float32 [1, channels, samples], nominally -1..1, on the CPU
+    sample_rate: int  # Hz
+
+
 @dataclass(slots=True)
 class RunContext:
-    """What passes beside the frame in one run.
+    """What passes beside the frame, or beside the piece of sound, in one run.
 
-    ``taken``: id of a SaveTextTensor or SaveAudioTensor -> the inputs that reached it.
+    ``taken``: id of a SaveTextTensor -> the inputs that reached it. ``sound``: what
+    LoadAudioTensor gives beside a frame, the latest piece; None: silence.
     """
 
     taken: dict[str, dict[str, Any]] = field(default_factory=dict)
+    sound: Audio | None = None
 
 
 class LoadedWorkflow(Protocol):
-    """A workflow with its nodes instantiated and its constant part computed."""
+    """A workflow with its nodes instantiated and its constant part computed. It runs frames or
+    pieces of sound, never both: see workers.engine.split."""
 
     detail: dict[str, Any]  # how it runs and why, for the status
 
@@ -60,6 +70,15 @@ class LoadedWorkflow(Protocol):
         ``image``: float32 [1, height, width, 3], 0..1, on the engine's device. It is valid only
         during the call (the caller reuses the buffer). Returns what reached SaveTensor, float
         [batch, height, width, channels], any size. Raises NodeFailed; the next call may succeed.
+        """
+
+    def hear(self, audio: Audio, context: RunContext | None = None) -> Audio | None:
+        """One piece of the stream's sound through a sound part. ``context`` receives what is
+        beside the sound.
+
+        Returns what reached SaveAudioTensor (workers.engine.sound.read_sound), any rate and
+        length, perhaps in the memory of ``audio``; None when the part has no SaveAudioTensor.
+        Raises NodeFailed; the next call may succeed.
         """
 
     def close(self) -> None:

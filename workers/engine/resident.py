@@ -16,7 +16,7 @@ from workers.engine.constant_part import describe, held_values
 from workers.engine.constants import Constants, Lease
 from workers.engine.failures import bad_image
 from workers.engine.plan import FRAME_SLOT, Plan, Taken
-from workers.engine.protocol import NodeFailed, RunContext
+from workers.engine.protocol import Audio, NodeFailed, RunContext
 from workers.engine.steps import BoundStep, Look, bind, run_steps
 
 
@@ -60,6 +60,9 @@ class ResidentGraph:
         if problem is not None:
             raise NodeFailed(self._output_id, "SaveTensor", problem)
         return output  # type: ignore[no-any-return]  # bad_image has looked at it
+
+    def hear(self, audio: Audio, context: RunContext | None = None) -> Audio | None:
+        raise ValueError("this workflow runs frames, not sound")
 
     def close(self) -> None:
         """Drop the nodes, and the constants that no other workflow uses."""
