@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "comfytrickle.cli.install_nodes",
         "put the stream's nodes into a ComfyUI, for its editor",
     ),
+    "register": ("comfytrickle.cli.register", "offer this pool to a Livepeer orchestrator"),
     "demo": ("comfytrickle.cli.demo", "see it all work on this machine"),
 }
 

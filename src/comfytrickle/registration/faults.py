@@ -1,0 +1,16 @@
+"""Errors of the network in a few words."""
+
+from __future__ import annotations
+
+import os
+
+import aiohttp
+
+
+def in_words(error: BaseException) -> str:
+    """Without aiohttp's account of address and TLS, which the caller's line has already."""
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return "no such host"
+    if isinstance(error, aiohttp.ClientConnectorError) and (error.os_error.errno or 0) > 0:
+        return os.strerror(error.os_error.errno or 0)
+    return str(error) or type(error).__name__
