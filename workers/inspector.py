@@ -29,6 +29,7 @@ from comfytrickle.messages import (
 from comfytrickle.pipe import Pipe
 from comfytrickle.workflow import parse_prompt
 from workers.engine.factory import build_engine
+from workers.engine.live import live_outlook
 from workers.engine.protocol import Engine
 from workers.stacks import dump_stacks
 
@@ -76,7 +77,7 @@ def _inspect(engine: Engine, question: Inspect) -> Message:
         workflow = parse_prompt(question.workflow)
         errors = engine.check(workflow)
         if not errors:
-            detail = engine.outlook(workflow)
+            detail = live_outlook(engine, workflow)
     except InvalidWorkflow as error:
         errors = error.errors
     except InvalidInput as error:

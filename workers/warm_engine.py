@@ -11,6 +11,7 @@ from comfytrickle.workflow import parse_prompt
 from workers.engine.factory import build_engine
 from workers.engine.live import LiveWorkflow, load_live
 from workers.engine.protocol import Engine
+from workers.engine.sound import silence
 
 _FRAMES = 2  # the first one loads and compiles, the second one runs as all later ones
 _SIZE = 512
@@ -27,7 +28,7 @@ class WarmEngine:
 
 
 def warm_engine(wanted: ConfigureWarm) -> WarmEngine:
-    """Build it; with a workflow, load that and run frames through it.
+    """Build it; with a workflow, load that and run frames, and silence, through it.
 
     Raises InvalidInput, InvalidWorkflow, NodeFailed.
     """
@@ -42,6 +43,8 @@ def warm_engine(wanted: ConfigureWarm) -> WarmEngine:
         for _ in range(_FRAMES):
             if warm.workflow.picture is not None:
                 warm.workflow.picture.run(frame.clone())
+            if warm.workflow.sound is not None:
+                warm.workflow.sound.hear(silence(warm.workflow.piece_s))
     except BaseException:
         if warm.workflow is not None:
             warm.workflow.close()

@@ -19,10 +19,10 @@ from workers.comfyui.arguments import GPU_ONLY_BYTES, keeps_all_on_gpu, set_argu
 from workers.comfyui.calls import fitting, settle
 from workers.comfyui.failures import run_failure
 from workers.comfyui.imports import import_part
-from workers.comfyui.judged import same
 from workers.comfyui.memory import guard_model_memory
 from workers.comfyui.quiet_server import build_quiet_server
 from workers.comfyui.stream_nodes import Passage, StreamNodes, is_bound
+from workers.comfyui.turns import same
 from workers.comfyui.workspace import enter_workspace, find_workspace
 from workers.engine.factory import build_engine
 

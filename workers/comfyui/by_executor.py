@@ -1,4 +1,4 @@
-"""A loaded workflow whose frames ComfyUI's own executor runs."""
+"""A loaded workflow whose frames, or pieces of sound, ComfyUI's own executor runs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from typing import Any
 
 import torch
 
-from comfytrickle.workflow.model import SAVE_TENSOR, Workflow
+from comfytrickle.workflow.model import SAVE_AUDIO_TENSOR, SAVE_TENSOR, Workflow
+from comfytrickle.workflow.sound import piece_s
 from workers.comfyui.boot import ComfyUI
 from workers.comfyui.executor import Executor, Prompt
 from workers.comfyui.folding import Folding, FramePrompt
@@ -14,7 +15,9 @@ from workers.comfyui.parts import divide
 from workers.comfyui.stream_nodes import Passage, StreamNodes
 from workers.engine.constants import Constants
 from workers.engine.failures import NeedsExecutor, bad_image
-from workers.engine.protocol import NodeFailed, RunContext
+from workers.engine.protocol import Audio, NodeFailed, RunContext
+from workers.engine.resident import heard
+from workers.engine.sound import silence
 
 
 class ExecutorGraph:
@@ -30,7 +33,8 @@ class ExecutorGraph:
         """``prompt``: the workflow as validation left it. Raises NodeFailed when a constant node
         raises."""
         self._comfyui = comfyui
-        self._output_id = workflow.frame_output
+        self._output_id = workflow.frame_output or workflow.sound_output or ""
+        self._piece_s = piece_s(workflow.nodes.values())
         self._passage = Passage()
         self._names = StreamNodes(comfyui.nodes.NODE_CLASS_MAPPINGS, self._passage)
         self._lease = constants.lease()
@@ -48,21 +52,26 @@ class ExecutorGraph:
         """One frame (see workers.engine.protocol.LoadedWorkflow)."""
         passage = self._passage
         passage.frame = image
+        if self._piece_s:
+            latest = None if context is None else context.sound
+            passage.sound = silence(self._piece_s) if latest is None else latest
         try:
-            self._frames.run(self._prompt.prompt, self._prompt.outputs, self._prompt.keep)
-            if not passage.saved:
-                raise NodeFailed(
-                    self._output_id, SAVE_TENSOR, "no picture reached it: ComfyUI blocked the way"
-                )
-            output: Any = passage.saved[0]
+            output = self._run("picture", SAVE_TENSOR, context)
             problem = bad_image(output)
             if problem is not None:
                 raise NodeFailed(self._output_id, SAVE_TENSOR, problem)
-            if context is not None:
-                context.taken.update(passage.taken)
         finally:
             passage.clear()
         return output  # type: ignore[no-any-return]  # bad_image has looked at it
+
+    def hear(self, audio: Audio, context: RunContext | None = None) -> Audio | None:
+        """One piece of sound (see workers.engine.protocol.LoadedWorkflow)."""
+        self._passage.sound = audio
+        try:
+            output = self._run("sound", SAVE_AUDIO_TENSOR, context)
+            return heard(self._output_id, output) if self._output_id else None
+        finally:
+            self._passage.clear()
 
     def close(self) -> None:
         """Idempotent."""
@@ -72,6 +81,19 @@ class ExecutorGraph:
         self._passage.clear()
         self._passage.constants.clear()
         self._lease.close()
+
+    def _run(self, what: str, class_type: str, context: RunContext | None) -> Any:
+        """What reached the output of that type, None when the workflow has none."""
+        passage = self._passage
+        self._frames.run(self._prompt.prompt, self._prompt.outputs, self._prompt.keep)
+        if context is not None:
+            context.taken.update(passage.taken)
+        if not self._output_id:
+            return None
+        if not passage.saved:
+            message = f"no {what} reached it: ComfyUI blocked the way"
+            raise NodeFailed(self._output_id, class_type, message)
+        return passage.saved[0]
 
     def _fold(self, workflow: Workflow, prompt: Prompt) -> FramePrompt:
         own: frozenset[str] = frozenset()

@@ -17,6 +17,7 @@ from workers.comfyui.outlook import outlook
 from workers.comfyui.validation import validate
 from workers.comfyui.workspace import find_workspace, no_workspace
 from workers.engine.constants import Constants
+from workers.engine.needed import output_nodes
 from workers.engine.refusals import refuse
 
 
@@ -49,6 +50,9 @@ class ComfyUIEngine:
 
     def outlook(self, workflow: Workflow) -> dict[str, Any]:
         return outlook(self._comfyui, workflow)
+
+    def output_nodes(self, workflow: Workflow) -> frozenset[str]:
+        return output_nodes(workflow, self._comfyui.nodes.NODE_CLASS_MAPPINGS)
 
     def load(self, workflow: Workflow) -> JudgedWorkflow:
         prompt, errors = validate(self._comfyui, workflow)

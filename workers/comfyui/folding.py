@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from comfytrickle.workflow.model import LOAD_TENSOR, Workflow, is_link
+from comfytrickle.workflow.model import STREAM_INPUTS, Workflow, is_link
 from workers.comfyui.executor import Executor, Prompt
 from workers.comfyui.parts import Parts
 from workers.comfyui.stream_nodes import Passage, StreamNodes
@@ -118,7 +118,7 @@ class Folding:
             if link.source in sources
             and link.target in parts.needed
             and link.target not in parts.constant
-            and self._workflow.nodes[link.target].class_type != LOAD_TENSOR
+            and self._workflow.nodes[link.target].class_type not in STREAM_INPUTS
         }
         return list(found)
 
@@ -136,8 +136,8 @@ class Folding:
             inputs = {}
             for name, value in node["inputs"].items():
                 if is_link(value):
-                    if node["class_type"] == LOAD_TENSOR:
-                        continue  # the engine supplies the frame, whatever is linked there
+                    if node["class_type"] in STREAM_INPUTS:
+                        continue  # the engine supplies it, whatever is linked there
                     if value[0] in known and value[0] not in running:
                         used[value[0]] = None
                         value = [_constant_id(value[0]), value[1]]

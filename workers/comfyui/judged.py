@@ -1,8 +1,8 @@
 """A loaded workflow: as a resident graph where that does the same as ComfyUI, else by its executor.
 
 The resident graph is 10 to 20 times as fast for small nodes, but ComfyUI's executor is what defines
-the result. So the first frame goes through both, from the same random state, and has to come out
-equal; from then on one of them runs.
+the result. So the first frame, or piece of sound, goes through both, from one random state, and
+has to come out equal; from then on one of them runs.
 """
 
 from __future__ import annotations
@@ -13,12 +13,20 @@ from typing import Any
 
 import torch
 
-from comfytrickle.workflow.model import SAVE_TENSOR, Workflow
+from comfytrickle.workflow.model import Workflow
 from workers.comfyui.boot import ComfyUI
 from workers.comfyui.by_executor import ExecutorGraph
 from workers.comfyui.executor import Prompt
 from workers.comfyui.memory import Collector
 from workers.comfyui.outlook import blank_detail
+from workers.comfyui.turns import (
+    FrameTurn,
+    PieceTurn,
+    Result,
+    Turn,
+    copied_context,
+    same_texts,
+)
 from workers.engine.constants import Constants
 from workers.engine.failures import NeedsExecutor
 from workers.engine.protocol import Audio, NodeFailed, RunContext
@@ -26,14 +34,14 @@ from workers.engine.resident import ResidentGraph, load_resident
 from workers.engine.ways import Reason, why_not_resident
 
 _log = logging.getLogger(__name__)
-_WARM_AFTER = 2  # frames: the first one loads and compiles, the second one runs as all later ones
+_WARM_AFTER = 2  # runs: the first one loads and compiles, the second one runs as all later ones
 
 
 class JudgedWorkflow:
     """See workers.engine.protocol.LoadedWorkflow.
 
     ``detail["graph"]``: "resident" or "executor"; ``reasons``: why not resident; ``checked``: has
-    the first frame of the resident graph been compared?
+    what the resident graph gave first been compared?
     """
 
     def __init__(
@@ -53,7 +61,7 @@ class JudgedWorkflow:
         self._collector = collector
         self._resident: ResidentGraph | None = None
         self._executor: ExecutorGraph | None = None
-        self._frames = 0
+        self._runs = 0
         self._closed = False
         self.detail: dict[str, Any] = blank_detail(comfyui)
         # As the executor does: an interrupt is for what runs when it comes.
@@ -70,14 +78,11 @@ class JudgedWorkflow:
     def run(self, image: torch.Tensor, context: RunContext | None = None) -> torch.Tensor:
         """One frame through the graph (see the protocol). ``context`` receives what is beside
         the picture, when given."""
-        output = self._run(image, RunContext() if context is None else context)
-        self._frames += 1
-        if self._frames == _WARM_AFTER:
-            self._collector.settle()
-        return output
+        return self._counted(FrameTurn(image), context)
 
     def hear(self, audio: Audio, context: RunContext | None = None) -> Audio | None:
-        raise ValueError("this workflow runs frames, not sound")
+        """One piece of sound through the graph (see the protocol)."""
+        return self._counted(PieceTurn(audio), context)
 
     def close(self) -> None:
         """Idempotent."""
@@ -92,45 +97,58 @@ class JudgedWorkflow:
         if self._comfyui.device.type != "cpu":
             self._comfyui.model_management.soft_empty_cache()
 
-    def _run(self, image: torch.Tensor, context: RunContext) -> torch.Tensor:
+    def _counted(self, turn: Turn[Result], context: RunContext | None) -> Result:
+        output = self._run(turn, RunContext() if context is None else context)
+        self._runs += 1
+        if self._runs == _WARM_AFTER:
+            self._collector.settle()
+        return output
+
+    def _run(self, turn: Turn[Result], context: RunContext) -> Result:
         if self._resident is None:
-            return self._by_executor().run(image, context)
+            return turn.through(self._by_executor(), context)
         if not self.detail["checked"]:
-            return self._first(self._resident, image, context)
+            return self._first(self._resident, turn, context)
         self._comfyui.nodes.interrupt_processing(False)
         try:
-            return self._resident.run(image, context)
+            return turn.through(self._resident, context)
         except NeedsExecutor as error:
             reason = Reason(error.node_id, error.node_type, error.message)
         context.taken.clear()
         self._not_resident(reason)
-        return self._by_executor().run(image, context)
+        return turn.through(self._by_executor(), context)
 
-    def _first(
-        self, resident: ResidentGraph, image: torch.Tensor, context: RunContext
-    ) -> torch.Tensor:
-        """The frame that decides. What ComfyUI gives is what leaves, in any case."""
-        state = _random_state(image.device)
-        expected = self._by_executor().run(image.clone(), context)
-        _set_random_state(image.device, state)
-        beside = RunContext()
+    def _first(self, resident: ResidentGraph, turn: Turn[Result], context: RunContext) -> Result:
+        """The one that decides. What ComfyUI gives is what leaves, in any case."""
+        device = self._comfyui.device
+        state = _random_state(device)
+        expected = turn.copied().through(self._by_executor(), copied_context(context))
+        _set_random_state(device, state)
+        beside = RunContext(sound=context.sound)
         try:
-            output = resident.run(image, beside)
+            output = turn.through(resident, beside)
         except NodeFailed as error:
             if error.interrupted:
                 raise
             # ComfyUI's executor did it.
             self._not_resident(Reason(error.node_id, error.node_type, error.message))
             return expected
-        if not same(output, expected):
-            why = "its first frame differs from the one of ComfyUI's executor"
-            self._not_resident(Reason(self._workflow.frame_output, SAVE_TENSOR, why))
+        alike = turn.same(output, expected)
+        if not alike or (expected is None and not same_texts(beside, context)):
+            why = f"its first {turn.name} differs from the one of ComfyUI's executor"
+            self._not_resident(Reason(*self._final(), why))
             return expected
         self.detail["checked"] = True
         if self._executor is not None:
             self._executor.close()
             self._executor = None
         return expected
+
+    def _final(self) -> tuple[str, str]:
+        """Id and type of the node that the result reaches."""
+        workflow = self._workflow
+        node_id = workflow.frame_output or workflow.sound_output or workflow.order[-1]
+        return node_id, workflow.nodes[node_id].class_type
 
     def _load_resident(self) -> list[Reason]:
         """Returns what keeps it from being used."""
@@ -185,17 +203,6 @@ class JudgedWorkflow:
         if self._resident is not None:
             self._resident.close()
             self._resident = None
-
-
-def same(one: torch.Tensor, other: torch.Tensor) -> bool:
-    """Bit for bit, but for where they are; NaN is equal to NaN."""
-    if one.shape != other.shape or one.dtype != other.dtype:
-        return False
-    other = other.to(one.device)
-    return torch.equal(one, other) or bool(
-        torch.equal(one.isnan(), other.isnan())
-        and torch.equal(one.nan_to_num(), other.nan_to_num())
-    )
 
 
 def _random_state(device: torch.device) -> tuple[torch.Tensor, torch.Tensor | None]:

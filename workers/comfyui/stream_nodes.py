@@ -1,7 +1,8 @@
 """The stream's Load and Save nodes as ComfyUI's executor calls them, and its folded constants.
 
-The classes are made for one loaded workflow and hold its frame, so that two workflows, loaded side
-by side, never see each other's. Each has a class_type of its own among the workspace's nodes.
+The classes are made for one loaded workflow and hold its frame and its sound, so that two
+workflows, loaded side by side, never see each other's. Each has a class_type of its own among the
+workspace's nodes.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ from typing import Any
 import torch
 
 from comfytrickle.workflow.model import (
+    LOAD_AUDIO_TENSOR,
     LOAD_TENSOR,
     SAVE_AUDIO_TENSOR,
     SAVE_TENSOR,
     SAVE_TEXT_TENSOR,
 )
+from workers.engine.protocol import Audio
 from workers.nodes import io
 
 _CONSTANT = "ComfytrickleConstant"
@@ -30,15 +33,18 @@ class Passage:
 
     def __init__(self) -> None:
         self.frame: torch.Tensor | None = None
-        self.saved: list[Any] = []  # what reached SaveTensor, one for each time it was called
+        self.sound: Audio | None = None
+        # what reached SaveTensor or SaveAudioTensor, one for each time it was called
+        self.saved: list[Any] = []
         self.taken: dict[str, dict[str, Any]] = {}  # id of another Save node -> its inputs
         # node id -> its outputs; each a list of values, as ComfyUI passes them on
         self.constants: dict[str, list[Any]] = {}
         self.kept: dict[tuple[str, int], list[Any]] = {}  # (node id, output) -> values
 
     def clear(self) -> None:
-        """Forget the frame and all that came of it."""
+        """Forget the frame, the sound and all that came of them."""
         self.frame = None
+        self.sound = None
         self.saved = []
         self.taken = {}
         self.kept = {}
@@ -93,6 +99,26 @@ def _bound_classes(passage: Passage) -> dict[str, type]:
             passage.saved.append(images)
             return ()
 
+    class LoadSound(io.LoadAudioTensor):
+        def execute(self, **kwargs: Any) -> tuple[Any, ...]:  # type: ignore[override]
+            return (passage.sound,)
+
+    class SaveSound(io.SaveAudioTensor):
+        def execute(self, audio: Any, **kwargs: Any) -> tuple[()]:  # type: ignore[override]
+            passage.saved.append(audio)
+            return ()
+
+    class SaveText(io.SaveTextTensor):
+        """Leaves its inputs for the engine's caller."""
+
+        @classmethod
+        def INPUT_TYPES(cls) -> dict[str, Any]:
+            return {**super().INPUT_TYPES(), "hidden": {"own_id": "UNIQUE_ID"}}
+
+        def execute(self, own_id: str, **inputs: Any) -> tuple[()]:  # type: ignore[override]
+            passage.taken[own_id] = inputs
+            return ()
+
     class Constant:
         """A node of the workflow whose outputs are known already."""
 
@@ -128,23 +154,9 @@ def _bound_classes(passage: Passage) -> dict[str, type]:
     return {
         LOAD_TENSOR: Load,
         SAVE_TENSOR: Save,
-        SAVE_TEXT_TENSOR: _taking(io.SaveTextTensor, passage),
-        SAVE_AUDIO_TENSOR: _taking(io.SaveAudioTensor, passage),
+        LOAD_AUDIO_TENSOR: LoadSound,
+        SAVE_AUDIO_TENSOR: SaveSound,
+        SAVE_TEXT_TENSOR: SaveText,
         _CONSTANT: Constant,
         _KEEP: Keep,
     }
-
-
-def _taking(base: Any, passage: Passage) -> type:
-    """A Save node that leaves its inputs for the engine's caller."""
-
-    class Take(base):  # type: ignore[misc]  # two of them are made so
-        @classmethod
-        def INPUT_TYPES(cls) -> dict[str, Any]:
-            return {**super().INPUT_TYPES(), "hidden": {"own_id": "UNIQUE_ID"}}
-
-        def execute(self, own_id: str, **inputs: Any) -> tuple[()]:
-            passage.taken[own_id] = inputs
-            return ()
-
-    return Take

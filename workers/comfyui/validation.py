@@ -9,11 +9,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from comfytrickle.errors import NodeError
-from comfytrickle.workflow.model import LOAD_AUDIO_TENSOR, Workflow, is_link
+from comfytrickle.workflow.model import Workflow, is_link
 from workers.comfyui.boot import ComfyUI
 from workers.comfyui.calls import fitting, settle
 from workers.comfyui.stream_nodes import is_bound
-from workers.engine.refusals import STREAMS_SOUND, not_done
 
 # From so many choices on, ComfyUI only says how many there are.
 _LISTED_BY_COMFYUI = 20
@@ -109,24 +108,22 @@ def _prompt_error(problem: Any) -> NodeError:
 
 
 def _of_the_stream(workflow: Workflow) -> list[NodeError]:
-    """What ComfyUI cannot know: the stream's picture has to be one, and its sound stays outside."""
-    errors = []
-    for node in workflow.nodes.values():
-        if node.class_type == LOAD_AUDIO_TENSOR:
-            errors.append(not_done(node, STREAMS_SOUND))
+    """What ComfyUI cannot know: the stream's picture has to be one."""
+    if workflow.frame_output is None:
+        return []
     output = workflow.nodes[workflow.frame_output]
     images = output.inputs.get("images")
-    if images is not None and not is_link(images):
-        errors.append(
-            NodeError(
-                "bad_linked_input",
-                "images: must be linked to an image",
-                output.id,
-                output.class_type,
-                "images",
-            )
+    if images is None or is_link(images):
+        return []
+    return [
+        NodeError(
+            "bad_linked_input",
+            "images: must be linked to an image",
+            output.id,
+            output.class_type,
+            "images",
         )
-    return errors
+    ]
 
 
 def _choices(cls: Any, name: Any) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from comfytrickle.workflow.model import LOAD_TENSOR, Workflow
+from comfytrickle.workflow.model import STREAM_INPUTS, Workflow
 from workers.engine.constants import Lease, Made
 from workers.engine.needed import needed_nodes
 from workers.engine.plan import Plan, Step, make_plan
@@ -49,7 +49,7 @@ def describe(
             continue
         node = workflow.nodes[node_id]
         spec = specs[node_id] = read_spec(node.class_type, classes[node.class_type])
-        if node_id in beside or node.class_type == LOAD_TENSOR:
+        if node_id in beside or node.class_type in STREAM_INPUTS:
             continue
         answer = change_answer(node, spec, api)
         if answer is not None:

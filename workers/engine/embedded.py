@@ -13,6 +13,7 @@ from workers.engine.catalogue import object_info
 from workers.engine.check import check_workflow
 from workers.engine.constant_part import describe
 from workers.engine.constants import Constants
+from workers.engine.needed import output_nodes
 from workers.engine.refusals import refuse
 from workers.engine.registry import Registry, build_registry
 from workers.engine.resident import ResidentGraph, load_resident, resident_detail
@@ -34,6 +35,9 @@ class EmbeddedEngine:
 
     def outlook(self, workflow: Workflow) -> dict[str, Any]:
         return resident_detail(describe(workflow, self._registry.classes).plan(), "embedded")
+
+    def output_nodes(self, workflow: Workflow) -> frozenset[str]:
+        return output_nodes(workflow, self._registry.classes)
 
     def load(self, workflow: Workflow) -> ResidentGraph:
         refuse(self.check(workflow))

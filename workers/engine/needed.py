@@ -6,23 +6,21 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from comfytrickle.workflow.graph import ancestors
-from comfytrickle.workflow.model import LOAD_TENSOR, STREAM_INPUTS, Workflow
+from comfytrickle.workflow.model import STREAM_INPUTS, Workflow, sources_of
 from workers.engine.spec import is_output_node
 
 
 def needed_nodes(workflow: Workflow, classes: Mapping[str, Any]) -> set[str]:
     """The stream's outputs, every other node with OUTPUT_NODE, and what these depend on."""
-    roots = [
-        node.id
-        for node in workflow.nodes.values()
-        if node.id in workflow.output_ids or is_output_node(classes.get(node.class_type))
-    ]
-    sources: dict[str, list[str]] = {}
-    for link in workflow.links:
-        # The engine supplies the frame: what is linked to a LoadTensor has no effect.
-        if workflow.nodes[link.target].class_type != LOAD_TENSOR:
-            sources.setdefault(link.target, []).append(link.source)
-    return ancestors(roots, sources)
+    roots = {*workflow.output_ids, *output_nodes(workflow, classes)}
+    return ancestors(roots, sources_of(workflow.nodes, workflow.links))
+
+
+def output_nodes(workflow: Workflow, classes: Mapping[str, Any]) -> frozenset[str]:
+    """Ids of the nodes whose class says OUTPUT_NODE; those without a class are none."""
+    return frozenset(
+        node.id for node in workflow.nodes.values() if is_output_node(classes.get(node.class_type))
+    )
 
 
 def live_nodes(workflow: Workflow, needed: Collection[str], changing: Collection[str]) -> set[str]:

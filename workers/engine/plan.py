@@ -1,8 +1,9 @@
 """A workflow compiled to a flat list of steps. Pure: nothing is instantiated or run here.
 
-Every node output that somebody reads has a slot in one list of values; slot 0 is the frame. A
-step knows from which slots its inputs come, into which its outputs go, and which slots nobody
-reads after it. There are two lists: the constant steps run once, the live steps for each frame.
+Every node output that somebody reads has a slot in one list of values; slot 0 is the frame, slot 1
+the sound. A step knows from which slots its inputs come, into which its outputs go, and which slots
+nobody reads after it. There are two lists: the constant steps run once, the live steps for each
+frame, or for each piece of sound.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from comfytrickle.workflow.model import (
+    LOAD_AUDIO_TENSOR,
     LOAD_TENSOR,
     SAVE_AUDIO_TENSOR,
     SAVE_TENSOR,
-    SAVE_TEXT_TENSOR,
+    STREAM_INPUTS,
+    STREAM_OUTPUTS,
     Node,
     Workflow,
     is_link,
@@ -26,7 +29,9 @@ from workers.engine.needed import live_nodes
 from workers.engine.spec import NodeSpec, convert_literal
 
 FRAME_SLOT = 0
-_TAKEN = frozenset({SAVE_TENSOR, SAVE_AUDIO_TENSOR, SAVE_TEXT_TENSOR})
+SOUND_SLOT = 1
+_SUPPLIED = {LOAD_TENSOR: FRAME_SLOT, LOAD_AUDIO_TENSOR: SOUND_SLOT}
+_RESULTS = {SAVE_TENSOR: "images", SAVE_AUDIO_TENSOR: "audio"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +59,16 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """``held``: slots filled by constant steps that live steps or the outputs read."""
+    """``held``: slots filled by constant steps that live steps or the outputs read. ``output``: the
+    node that the result reaches, None where there are only texts; ``result``: its slot."""
 
     constant: tuple[Step, ...]
     live: tuple[Step, ...]
     slots: int
+    reads_sound: bool
     held: frozenset[int]
-    result: int  # the slot that reaches SaveTensor
+    output: Taken | None
+    result: int
     taken: tuple[Taken, ...]  # the stream's other outputs
     live_nodes: int
     constant_nodes: int
@@ -85,7 +93,7 @@ def make_plan(
     drafts: list[Step] = []
     for node_id in order:
         node = workflow.nodes[node_id]
-        if node.class_type == LOAD_TENSOR:
+        if node.class_type in STREAM_INPUTS:
             continue
         links = tuple(
             (name, slots[value[0], value[1]])
@@ -93,7 +101,7 @@ def make_plan(
             if is_link(value)
         )
         literals = literal_arguments(node, specs[node_id])
-        if node.class_type in _TAKEN:
+        if node.class_type in STREAM_OUTPUTS:
             taken.append(Taken(node_id, node.class_type, literals, links))
             continue
         stores = tuple(outputs.get(node_id, ()))
@@ -107,14 +115,17 @@ def make_plan(
     read_later |= {slot for end in taken for _, slot in end.links}
     held = frozenset(produced & read_later)
     kept = {slot for end in taken for _, slot in end.links} | held
-    frame_out = next(end for end in taken if end.node_id == workflow.frame_output)
+    output_id = workflow.frame_output or workflow.sound_output
+    final = next((end for end in taken if end.node_id == output_id), None)
     return Plan(
         constant=tuple(constant),
         live=_with_releases(running, frozenset(kept)),
-        slots=1 + max(slots.values()),
+        slots=1 + max(SOUND_SLOT, *slots.values()),
+        reads_sound=SOUND_SLOT in slots.values(),
         held=held,
-        result=dict(frame_out.links)["images"],
-        taken=tuple(end for end in taken if end is not frame_out),
+        output=final,
+        result=-1 if final is None else dict(final.links)[_RESULTS[final.class_type]],
+        taken=tuple(end for end in taken if end is not final),
         live_nodes=sum(1 for node_id in order if node_id in live),
         constant_nodes=sum(1 for node_id in order if node_id not in live),
     )
@@ -151,14 +162,15 @@ def hidden_values(node: Node, spec: NodeSpec, api: Mapping[str, Any]) -> dict[st
 
 def _assign_slots(workflow: Workflow, specs: Mapping[str, NodeSpec]) -> dict[tuple[str, int], int]:
     slots: dict[tuple[str, int], int] = {}
-    free = FRAME_SLOT + 1
+    free = SOUND_SLOT + 1
     for link in workflow.links:
         key = (link.source, link.output)
         target = workflow.nodes[link.target]
-        if link.target not in specs or target.class_type == LOAD_TENSOR:
+        if link.target not in specs or target.class_type in STREAM_INPUTS:
             continue
-        if workflow.nodes[link.source].class_type == LOAD_TENSOR:
-            slots[key] = FRAME_SLOT
+        supplied = _SUPPLIED.get(workflow.nodes[link.source].class_type)
+        if supplied is not None:
+            slots[key] = supplied
         elif key not in slots:
             slots[key] = free
             free += 1

@@ -97,6 +97,9 @@ class Engine(Protocol):
         """How a workflow in which check found nothing would run, as far as can be told without
         loading it: the keys of LoadedWorkflow.detail."""
 
+    def output_nodes(self, workflow: Workflow) -> frozenset[str]:
+        """Ids of the nodes whose class says OUTPUT_NODE: they run though nobody reads them."""
+
     def load(self, workflow: Workflow) -> LoadedWorkflow:
         """Instantiate nodes and compute the constant part.
 

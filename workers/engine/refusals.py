@@ -5,8 +5,6 @@ from __future__ import annotations
 from comfytrickle.errors import InvalidWorkflow, NodeError
 from comfytrickle.workflow.model import Node
 
-STREAMS_SOUND = "the stream's sound as an input"
-
 
 def not_done(node: Node, feature: str) -> NodeError:
     """``feature``, in words, is in its ``details`` too."""

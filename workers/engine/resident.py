@@ -11,12 +11,14 @@ from typing import Any
 
 import torch
 
-from comfytrickle.workflow.model import Workflow
+from comfytrickle.workflow.model import SAVE_AUDIO_TENSOR, SAVE_TENSOR, Workflow
+from comfytrickle.workflow.sound import piece_s
 from workers.engine.constant_part import describe, held_values
 from workers.engine.constants import Constants, Lease
-from workers.engine.failures import bad_image
-from workers.engine.plan import FRAME_SLOT, Plan, Taken
+from workers.engine.failures import bad_image, node_failure
+from workers.engine.plan import FRAME_SLOT, SOUND_SLOT, Plan
 from workers.engine.protocol import Audio, NodeFailed, RunContext
+from workers.engine.sound import BadSound, read_sound, silence
 from workers.engine.steps import BoundStep, Look, bind, run_steps
 
 
@@ -27,18 +29,19 @@ class ResidentGraph:
         self,
         steps: Sequence[BoundStep],
         template: list[Any],
-        result: int,
-        output_id: str,
-        taken: Sequence[Taken],
+        plan: Plan,
+        piece_s: float,
         constants: Lease,
         detail: dict[str, Any],
         look: Look | None = None,
     ) -> None:
         self._steps = tuple(steps)
         self._template = template  # values before a run: constants in their slots, else None
-        self._result = result
-        self._output_id = output_id
-        self._taken = tuple(taken)
+        self._output_id = "" if plan.output is None else plan.output.node_id
+        self._result = plan.result
+        self._taken = plan.taken
+        self._reads_sound = plan.reads_sound
+        self._piece_s = piece_s
         self._constants = constants
         self._look = look
         self.detail = detail
@@ -48,6 +51,24 @@ class ResidentGraph:
         the picture, when given."""
         values = self._template.copy()
         values[FRAME_SLOT] = image
+        if self._reads_sound:
+            latest = None if context is None else context.sound
+            values[SOUND_SLOT] = silence(self._piece_s) if latest is None else latest
+        self._run(values, context)
+        output = values[self._result]
+        problem = bad_image(output)
+        if problem is not None:
+            raise NodeFailed(self._output_id, SAVE_TENSOR, problem)
+        return output  # type: ignore[no-any-return]  # bad_image has looked at it
+
+    def hear(self, audio: Audio, context: RunContext | None = None) -> Audio | None:
+        """One piece of sound through the graph (see the protocol)."""
+        values = self._template.copy()
+        values[SOUND_SLOT] = audio
+        self._run(values, context)
+        return heard(self._output_id, values[self._result]) if self._output_id else None
+
+    def _run(self, values: list[Any], context: RunContext | None) -> None:
         with torch.inference_mode():
             run_steps(self._steps, values, self._look)
         if context is not None:
@@ -55,20 +76,23 @@ class ResidentGraph:
                 inputs = dict(end.literals)
                 inputs.update((name, values[slot]) for name, slot in end.links)
                 context.taken[end.node_id] = inputs
-        output = values[self._result]
-        problem = bad_image(output)
-        if problem is not None:
-            raise NodeFailed(self._output_id, "SaveTensor", problem)
-        return output  # type: ignore[no-any-return]  # bad_image has looked at it
-
-    def hear(self, audio: Audio, context: RunContext | None = None) -> Audio | None:
-        raise ValueError("this workflow runs frames, not sound")
 
     def close(self) -> None:
         """Drop the nodes, and the constants that no other workflow uses."""
         self._steps = ()
         self._template = []
         self._constants.close()
+
+
+def heard(output_id: str, value: Any) -> Audio:
+    """What reached the SaveAudioTensor ``output_id``, as it may leave. Raises NodeFailed."""
+    try:
+        return read_sound(value)
+    except BadSound as error:
+        failure = NodeFailed(output_id, SAVE_AUDIO_TENSOR, str(error))
+    except Exception as error:  # noqa: BLE001 - of a mapping that reads a file, of the device
+        failure = node_failure(output_id, SAVE_AUDIO_TENSOR, error)
+    raise failure
 
 
 def load_resident(
@@ -105,9 +129,8 @@ def load_resident(
     return ResidentGraph(
         live,
         template,
-        plan.result,
-        workflow.frame_output,
-        plan.taken,
+        plan,
+        piece_s(workflow.nodes.values()),
         lease,
         resident_detail(plan, engine),
         look,

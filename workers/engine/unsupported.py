@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from comfytrickle.errors import NodeError
-from comfytrickle.workflow.model import LOAD_AUDIO_TENSOR, Node
+from comfytrickle.workflow.model import Node
 from workers.engine.contracts import is_async, validation_function
-from workers.engine.refusals import STREAMS_SOUND, not_done
+from workers.engine.refusals import not_done
 from workers.engine.spec import NodeSpec
 from workers.engine.ways import features
 
@@ -14,8 +14,6 @@ def unsupported(node: Node, spec: NodeSpec) -> list[NodeError]:
     """One error of type ``unsupported_feature`` for each feature that this node uses; the
     feature's name is in ``details``."""
     found = features(node, spec)
-    if node.class_type == LOAD_AUDIO_TENSOR:
-        found.append(STREAMS_SOUND)
     if "async functions" not in found and is_async(validation_function(spec.cls)):
         found.append("async functions")
     return [not_done(node, feature) for feature in found]

@@ -4,10 +4,13 @@
   there is none, a lone LoadImage is taken for it.
 - Images loaded from files also give a mask. A video frame has no alpha, and for an image without
   alpha ComfyUI's LoadImage gives a black mask of 64x64: a SolidMask takes that place.
+- The stream's sound comes in by LoadAudioTensor nodes. With one of these, a workflow may do without
+  a frame input (its picture is made of the sound), or without both the frame's input and output (it
+  is all about sound, and a LoadImage is a picture).
 - The output is the one SaveTensor; without it the one SaveImage; without it the one
   PreviewImage. Two of the same rank are an error, never a guess. The lower ranks, and ComfyUI's
   other nodes that show or save what a frame becomes, are left out: each would write a file, or a
-  text, for every frame.
+  text, for every frame. So are, beside a LoadAudioTensor, those that write sound.
 """
 
 from __future__ import annotations
@@ -15,7 +18,14 @@ from __future__ import annotations
 from typing import Any
 
 from comfytrickle.errors import NodeError
-from comfytrickle.workflow.model import LOAD_TENSOR, SAVE_TENSOR, Node
+from comfytrickle.workflow.model import (
+    LOAD_AUDIO_TENSOR,
+    LOAD_TENSOR,
+    SAVE_AUDIO_TENSOR,
+    SAVE_TENSOR,
+    SAVE_TEXT_TENSOR,
+    Node,
+)
 
 PRIMARY_INPUT = "PrimaryInputLoadImage"
 LOAD_IMAGE = "LoadImage"
@@ -31,6 +41,7 @@ _SIDE_OUTPUTS = (
     "SaveVideo",
     "SaveWEBM",
 )
+_SOUND_OUTPUTS = ("PreviewAudio", "SaveAudio", "SaveAudioMP3", "SaveAudioOpus")
 _MASK_SIZE = 64
 
 
@@ -50,11 +61,14 @@ def convert(
 def _convert_input(
     nodes: dict[str, Node], complete: bool, converted: list[str], errors: list[NodeError]
 ) -> None:
+    hears = bool(_of_types(nodes, LOAD_AUDIO_TENSOR))
     found = _of_types(nodes, LOAD_TENSOR, PRIMARY_INPUT)
     if len(found) > 1:
         errors.extend(
             _ambiguous("multiple_inputs", "more than one primary input", found, "frame goes in")
         )
+        return
+    if not found and hears and not _of_types(nodes, *_OUTPUT_RANKS):
         return
     if not found:
         found = _of_types(nodes, LOAD_IMAGE)
@@ -69,7 +83,7 @@ def _convert_input(
             )
             return
     if not found:
-        if complete:
+        if complete and not hears:
             errors.append(
                 NodeError(
                     "no_input",
@@ -114,15 +128,14 @@ def _convert_output(
 ) -> None:
     ranked = [(name, _of_types(nodes, name)) for name in _OUTPUT_RANKS]
     present = [(name, found) for name, found in ranked if found]
+    hears = bool(_of_types(nodes, LOAD_AUDIO_TENSOR))
+    if hears:
+        _leave_out(nodes, _SOUND_OUTPUTS, "it would write every piece of sound", converted)
     if not present:
+        if hears:
+            _leave_out(nodes, _SIDE_OUTPUTS, "it would show every piece of sound", converted)
         if complete:
-            errors.append(
-                NodeError(
-                    "no_output",
-                    f"the workflow has no {SAVE_TENSOR} (nor a SaveImage or a PreviewImage that "
-                    "could stand for it): no frame can come out",
-                )
-            )
+            errors.extend(_no_output(nodes, hears))
         return
     best, found = present[0]
     if len(found) > 1:
@@ -135,11 +148,34 @@ def _convert_output(
         nodes[output.id] = Node(output.id, SAVE_TENSOR, inputs, output.title)
         converted.append(f"{output.id}: {best} -> {SAVE_TENSOR}")
     lower = [name for name, _ in present[1:]]
-    for other in _of_types(nodes, *lower, *_SIDE_OUTPUTS):
+    why = f"the stream goes out through {output.id}"
+    _leave_out(nodes, (*lower, *_SIDE_OUTPUTS), why, converted)
+
+
+def _leave_out(
+    nodes: dict[str, Node], names: tuple[str, ...], why: str, converted: list[str]
+) -> None:
+    for other in _of_types(nodes, *names):
         del nodes[other.id]
-        converted.append(
-            f"{other.id}: {other.class_type} left out, the stream goes out through {output.id}"
-        )
+        converted.append(f"{other.id}: {other.class_type} left out, {why}")
+
+
+def _no_output(nodes: dict[str, Node], hears: bool) -> list[NodeError]:
+    """Of a workflow without an output for pictures, which only one for sound may be."""
+    what = f"{SAVE_TENSOR} (nor a SaveImage or a PreviewImage that could stand for it)"
+    if not hears:
+        return [NodeError("no_output", f"the workflow has no {what}: no frame can come out")]
+    frames = _of_types(nodes, LOAD_TENSOR)
+    if frames:
+        message = f"a frame goes in here, but none comes out: there is no {what}"
+        return [NodeError("no_output", message, frames[0].id, LOAD_TENSOR)]
+    if _of_types(nodes, SAVE_AUDIO_TENSOR, SAVE_TEXT_TENSOR):
+        return []
+    message = (
+        f"the workflow has no {SAVE_AUDIO_TENSOR}, {SAVE_TEXT_TENSOR} or {SAVE_TENSOR}: nothing "
+        "can come out"
+    )
+    return [NodeError("no_output", message)]
 
 
 def _of_types(nodes: dict[str, Node], *names: str) -> list[Node]:

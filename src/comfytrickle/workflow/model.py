@@ -1,21 +1,23 @@
 """What a workflow is once it has been read: nodes, links, an order to run them in.
 
-A ``Workflow`` has the right *shape* (its links lead somewhere, it has no cycle, one frame goes in
-and one comes out). Whether its nodes exist and accept their inputs, only an engine can say.
-Nothing here changes after it was built; the values inside ``Node.inputs`` must not be changed.
+A ``Workflow`` has the right *shape* (its links lead somewhere, it has no cycle, it is clear what
+of the stream goes in and comes out). Whether its nodes exist and accept their inputs, only an
+engine can say. Nothing here changes after it was built; the values inside ``Node.inputs`` must not
+be changed.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 LOAD_TENSOR = "LoadTensor"  # brings the frame in, on output 0
 SAVE_TENSOR = "SaveTensor"  # takes the frame out, by its input "images"
-LOAD_AUDIO_TENSOR = "LoadAudioTensor"
-SAVE_AUDIO_TENSOR = "SaveAudioTensor"
+LOAD_AUDIO_TENSOR = "LoadAudioTensor"  # brings a piece of sound in, on output 0
+SAVE_AUDIO_TENSOR = "SaveAudioTensor"  # takes the sound out, by its input "audio"
 SAVE_TEXT_TENSOR = "SaveTextTensor"
 
 STREAM_INPUTS = frozenset({LOAD_TENSOR, LOAD_AUDIO_TENSOR})
@@ -65,17 +67,27 @@ class Workflow:
     converted: tuple[str, ...] = ()
 
     @property
-    def frame_input(self) -> str:
-        """Id of the one LoadTensor."""
+    def frame_input(self) -> str | None:
+        """Id of the one LoadTensor; None: it is all about sound."""
         return self._only(self.input_ids, LOAD_TENSOR)
 
     @property
-    def frame_output(self) -> str:
-        """Id of the one SaveTensor."""
+    def frame_output(self) -> str | None:
+        """Id of the one SaveTensor; None: it is all about sound."""
         return self._only(self.output_ids, SAVE_TENSOR)
 
-    def _only(self, ids: tuple[str, ...], class_type: str) -> str:
-        return next(i for i in ids if self.nodes[i].class_type == class_type)
+    @property
+    def sound_output(self) -> str | None:
+        """Id of the one SaveAudioTensor, if there is one."""
+        return self._only(self.output_ids, SAVE_AUDIO_TENSOR)
+
+    @property
+    def reads_sound(self) -> bool:
+        """Is there a LoadAudioTensor?"""
+        return self._only(self.input_ids, LOAD_AUDIO_TENSOR) is not None
+
+    def _only(self, ids: tuple[str, ...], class_type: str) -> str | None:
+        return next((i for i in ids if self.nodes[i].class_type == class_type), None)
 
     def to_api(self) -> dict[str, Any]:
         """The graph in API format, a copy: ``{id: {"class_type", "inputs", "_meta"}}``."""
@@ -91,6 +103,23 @@ def node_to_api(node: Node) -> dict[str, Any]:
     if node.title is not None:
         entry["_meta"] = {"title": node.title}
     return entry
+
+
+def canonical_json(nodes: Mapping[str, Node]) -> bytes:
+    """The graph without titles: equal for equal graphs."""
+    graph = {n.id: {"class_type": n.class_type, "inputs": n.inputs} for n in nodes.values()}
+    text = json.dumps(graph, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return text.encode()
+
+
+def sources_of(nodes: Mapping[str, Node], links: Iterable[Link]) -> dict[str, list[str]]:
+    """Node -> the nodes it takes from. What is linked to one of the stream's inputs has no effect:
+    the engine supplies what these give."""
+    sources: dict[str, list[str]] = {}
+    for link in links:
+        if nodes[link.target].class_type not in STREAM_INPUTS:
+            sources.setdefault(link.target, []).append(link.source)
+    return sources
 
 
 def is_link(value: object) -> bool:

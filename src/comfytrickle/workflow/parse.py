@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from types import MappingProxyType
 from typing import Any
 
@@ -19,9 +18,11 @@ from comfytrickle.workflow.model import (
     Link,
     Node,
     Workflow,
+    canonical_json,
     is_link,
 )
 from comfytrickle.workflow.shape import link_errors, output_index, read_nodes
+from comfytrickle.workflow.sound import sound_errors
 
 _SHOWN_IN_CYCLE = 12
 
@@ -54,6 +55,7 @@ def parse_prompt(value: object, field: str = "params.prompt") -> Workflow:
     order = topological_order(list(nodes), edges)
     if len(order) < len(nodes):
         errors += [_cycle_error(cycle, nodes) for cycle in find_cycles(list(nodes), edges)]
+    errors += sound_errors(nodes, links, complete=not malformed and not broken)
     if errors:
         raise InvalidWorkflow(_summary(errors), errors, field)
     return Workflow(
@@ -107,9 +109,7 @@ def _summary(errors: list[NodeError]) -> str:
 
 
 def _digest(nodes: dict[str, Node], field: str) -> str:
-    graph = {n.id: {"class_type": n.class_type, "inputs": n.inputs} for n in nodes.values()}
-    text = json.dumps(graph, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    canonical = text.encode()
+    canonical = canonical_json(nodes)
     if len(canonical) > MAX_BYTES:
         raise too_large(field)
     return hashlib.sha256(canonical).hexdigest()
