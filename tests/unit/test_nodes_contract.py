@@ -48,6 +48,11 @@ EXPECTED = [
     "PrimitiveFloat",
     "PrimitiveBoolean",
     "PrimitiveString",
+    "AudioAdjustVolume",
+    "AudioMerge",
+    "SplitAudioChannels",
+    "JoinAudioChannels",
+    "EmptyAudio",
     "LoadTensor",
     "SaveTensor",
     "LoadAudioTensor",
@@ -135,6 +140,10 @@ def sample(class_type: str) -> dict[str, Any]:
             inputs[name] = torch.rand((1, height, width, 3), generator=generator)
         elif kind == "MASK":
             inputs[name] = torch.rand((1, height, width), generator=generator)
+        elif kind == "AUDIO":
+            channels = 1 if class_type == "JoinAudioChannels" else 2
+            waveform = torch.rand((1, channels, 200 + 50 * index), generator=generator) * 2 - 1
+            inputs[name] = {"waveform": waveform, "sample_rate": 48_000 - 3_900 * index}
         elif isinstance(kind, list):
             inputs[name] = options.get("default", kind[0])
         elif "default" in options:
@@ -142,24 +151,33 @@ def sample(class_type: str) -> dict[str, Any]:
     return inputs | special.get(class_type, {})
 
 
+def tensor_of(value: Any) -> Any:
+    """A picture, the waveform of sound, or None."""
+    value = value.get("waveform") if isinstance(value, dict) else value
+    return value if isinstance(value, torch.Tensor) else None
+
+
 @pytest.mark.parametrize("class_type", [n for n in EXPECTED if n not in STREAM_NODES])
 def test_inputs_are_left_alone_and_the_second_frame_is_like_the_first(class_type: str) -> None:
     cls: Any = CLASSES[class_type]
     node = cls()
     inputs = sample(class_type)
-    kept = {k: v.clone() for k, v in inputs.items() if isinstance(v, torch.Tensor)}
+    kept = {k: tensor_of(v).clone() for k, v in inputs.items() if tensor_of(v) is not None}
     with torch.inference_mode():
         first = getattr(node, cls.FUNCTION)(**inputs)
-        copies = [v.clone() if isinstance(v, torch.Tensor) else v for v in first]
+        copies = [v if tensor_of(v) is None else tensor_of(v).clone() for v in first]
         second = getattr(node, cls.FUNCTION)(**inputs)
     assert isinstance(first, tuple) and len(first) == len(cls.RETURN_TYPES)
     for name, before in kept.items():
-        assert torch.equal(inputs[name], before), f"{class_type} wrote into {name}"
+        assert torch.equal(tensor_of(inputs[name]), before), f"{class_type} wrote into {name}"
     for kind, was, now in zip(cls.RETURN_TYPES, copies, second, strict=True):
         if kind in ("IMAGE", "MASK"):
             assert was.dtype == torch.float32
             assert was.ndim == (4 if kind == "IMAGE" else 3)
             assert torch.equal(was, now)
+        elif kind == "AUDIO":
+            assert (was.dtype, was.ndim) == (torch.float32, 3)
+            assert torch.equal(was, now["waveform"]) and now["sample_rate"] in (44_100, 48_000)
         else:
             assert was == now
 

@@ -48,9 +48,8 @@ def test_inputs_and_outputs() -> None:
 
 
 def test_audio_buffer_size() -> None:
-    assert LoadAudioTensor.VALIDATE_INPUTS(500.0) is True
-    assert LoadAudioTensor.VALIDATE_INPUTS(None) is True
-    assert "greater than 0" in str(LoadAudioTensor.VALIDATE_INPUTS(0.0))
+    options = LoadAudioTensor.INPUT_TYPES()["required"]["buffer_size"][1]
+    assert (options["default"], options["min"], options["max"]) == (500.0, 10.0, 60_000.0)
 
 
 def test_text_to_save() -> None:

@@ -21,6 +21,7 @@ from workers.nodes import (
     morphology,
     primitives,
     scale,
+    sound,
     stitch,
 )
 
@@ -66,6 +67,11 @@ _NODES: tuple[type, ...] = (
     primitives.PrimitiveFloat,
     primitives.PrimitiveBoolean,
     primitives.PrimitiveString,
+    sound.AudioAdjustVolume,
+    sound.AudioMerge,
+    sound.SplitAudioChannels,
+    sound.JoinAudioChannels,
+    sound.EmptyAudio,
 )
 _KORNIA_NODES: tuple[type, ...] = (kornia_nodes.Canny,)
 
@@ -104,6 +110,11 @@ NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {
     "MaskToImage": "Convert Mask to Image",
     "ImageToMask": "Convert Image to Mask",
     "Morphology": "ImageMorphology",
+    "AudioAdjustVolume": "Audio Adjust Volume",
+    "AudioMerge": "Audio Merge",
+    "SplitAudioChannels": "Split Audio Channels",
+    "JoinAudioChannels": "Join Audio Channels",
+    "EmptyAudio": "Empty Audio",
     "PrimitiveInt": "Int",
     "PrimitiveFloat": "Float",
     "PrimitiveBoolean": "Boolean",

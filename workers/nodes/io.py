@@ -9,6 +9,7 @@ from __future__ import annotations
 import uuid
 from typing import Any, NoReturn
 
+from comfytrickle.workflow.sound import MAX_PIECE_MS, MIN_PIECE_MS
 from workers.nodes.contract import InputTypes
 
 
@@ -98,17 +99,18 @@ class LoadAudioTensor(_StreamNode):
     def INPUT_TYPES(cls) -> InputTypes:
         return {
             "required": {
-                "buffer_size": ("FLOAT", {"default": 500.0, "tooltip": "Milliseconds of sound."}),
+                "buffer_size": (
+                    "FLOAT",
+                    {
+                        "default": 500.0,
+                        "min": MIN_PIECE_MS,
+                        "max": MAX_PIECE_MS,
+                        "tooltip": "Milliseconds of sound.",
+                    },
+                ),
             },
             "optional": {"timeout_seconds": _timeout_input()},
         }
-
-    @classmethod
-    def VALIDATE_INPUTS(cls, buffer_size: float | None = None) -> bool | str:
-        """None: it comes over a link and is not known yet."""
-        if buffer_size is None or buffer_size > 0:
-            return True
-        return f"buffer_size is {buffer_size}, but must be greater than 0"
 
 
 class SaveAudioTensor(_StreamNode):

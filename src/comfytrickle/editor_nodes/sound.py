@@ -26,7 +26,7 @@ class LoadAudioTensor:
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
-        length = {"default": 500.0, "min": 1.0, "max": 60_000.0, "tooltip": "Milliseconds."}
+        length = {"default": 500.0, "min": 10.0, "max": 60_000.0, "tooltip": "Milliseconds."}
         return {
             "required": {"buffer_size": ("FLOAT", length)},
             "optional": {"timeout_seconds": timeout_input()},
