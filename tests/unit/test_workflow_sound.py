@@ -1,0 +1,181 @@
+"""Workflows with sound: which ones there may be, what is wrong with the others, and their parts."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from comfytrickle.errors import InvalidWorkflow, NodeError
+from comfytrickle.workflow.parse import parse_prompt
+from comfytrickle.workflow.part import part_of
+from comfytrickle.workflow.sound import piece_s
+
+
+def n(class_type: str, **inputs: Any) -> dict[str, Any]:
+    return {"class_type": class_type, "inputs": inputs}
+
+
+PICTURES = {"in": n("LoadTensor"), "out": n("SaveTensor", images=["in", 0])}
+EAR = {"ear": n("LoadAudioTensor", buffer_size=500.0)}
+MOUTH = {"mouth": n("SaveAudioTensor", audio=["ear", 0])}
+
+
+def errors(graph: dict[str, Any]) -> list[NodeError]:
+    with pytest.raises(InvalidWorkflow) as caught:
+        parse_prompt(graph)
+    return caught.value.errors
+
+
+def told(graph: dict[str, Any]) -> list[tuple[str, str | None]]:
+    return [(error.type, error.node_id) for error in errors(graph)]
+
+
+@pytest.mark.parametrize(
+    "graph",
+    [
+        EAR | MOUTH,
+        EAR | {"t": n("SaveTextTensor", data=["ear", 0])},
+        EAR | {"p": n("Spectrum", audio=["ear", 0]), "out": n("SaveTensor", images=["p", 0])},
+        PICTURES | EAR | MOUTH,
+        PICTURES | EAR,  # the sound that nobody uses does no harm
+        EAR | {"twice": n("LoadAudioTensor", buffer_size="500")} | MOUTH,
+        EAR | MOUTH | {"file": n("LoadImage", image="a.png")},
+    ],
+    ids=["sound", "text", "picture", "both", "unused", "two", "file"],
+)
+def test_these_are_fine(graph: dict[str, Any]) -> None:
+    workflow = parse_prompt(graph)
+    assert workflow.reads_sound and workflow.converted == ()
+    assert list(workflow.to_api()) == list(graph)
+    assert workflow.sound_output == ("mouth" if "mouth" in graph else None)
+    assert workflow.frame_input == ("in" if "in" in graph else None)
+    assert workflow.frame_output == ("out" if "out" in graph else None)
+    assert piece_s(workflow.nodes.values()) == 0.5
+    assert parse_prompt(json.dumps(workflow.to_api())) == workflow
+
+
+def test_without_sound_there_is_no_piece() -> None:
+    workflow = parse_prompt(PICTURES)
+    assert not workflow.reads_sound and workflow.sound_output is None
+    assert piece_s(workflow.nodes.values()) == 0.0
+
+
+def test_one_way_out_for_the_sound() -> None:
+    graph = EAR | MOUTH | {"second": n("SaveAudioTensor", audio=["ear", 0])}
+    assert told(graph) == [("multiple_outputs", "mouth"), ("multiple_outputs", "second")]
+    assert "nodes mouth, second" in errors(graph)[0].message
+
+
+def test_what_leaves_has_to_be_the_streams_sound() -> None:
+    quiet = {"quiet": n("EmptyAudio"), "mouth": n("SaveAudioTensor", audio=["quiet", 0])}
+    (error,) = errors(PICTURES | quiet)
+    assert (error.type, error.node_id) == ("no_input", "mouth")
+    assert "has to depend on a LoadAudioTensor" in error.message
+    assert told(EAR | PICTURES | {"mouth": n("SaveAudioTensor", audio="loud")}) == [
+        ("bad_linked_input", "mouth")
+    ]
+
+
+def test_no_sound_is_made_of_the_picture() -> None:
+    graph = (
+        PICTURES
+        | EAR
+        | {
+            "mix": n("Sing", audio=["ear", 0], image=["in", 0]),
+            "mouth": n("SaveAudioTensor", audio=["mix", 0]),
+        }
+    )
+    (error,) = errors(graph)
+    assert (error.type, error.node_id) == ("unsupported_feature", "mouth")
+    assert "depends on the frame (node in, LoadTensor)" in error.message
+
+
+@pytest.mark.parametrize(
+    ("size", "type_", "says"),
+    [
+        (0, "value_smaller_than_min", "0 < 10"),
+        (-500, "value_smaller_than_min", "-500 < 10"),
+        (9.9, "value_smaller_than_min", "9.9 < 10"),
+        (60_001, "value_bigger_than_max", "60001 > 60000"),
+        ("half a second", "invalid_input_type", "number of milliseconds"),
+        ("nan", "invalid_input_type", "number of milliseconds"),
+        (None, None, ""),
+        (["k", 0], "invalid_input_type", "not a link"),
+    ],
+)
+def test_the_length_of_a_piece(size: Any, type_: str | None, says: str) -> None:
+    graph = {"k": n("PrimitiveFloat", value=500.0), "ear": n("LoadAudioTensor", buffer_size=size)}
+    if type_ is None:
+        assert parse_prompt(graph | MOUTH).reads_sound  # the engine asks for it
+        return
+    (error,) = errors(graph | MOUTH)
+    assert (error.type, error.node_id, error.input_name) == (type_, "ear", "buffer_size")
+    assert says in error.message
+
+
+def test_all_pieces_have_one_length() -> None:
+    graph = EAR | MOUTH | {"other": n("LoadAudioTensor", buffer_size=250)}
+    found = errors(graph)
+    assert [(e.type, e.node_id) for e in found] == [
+        ("custom_validation_failed", "ear"),
+        ("custom_validation_failed", "other"),
+    ]
+    assert "500 in node ear, 250 in node other" in found[0].message
+
+
+def test_something_has_to_come_out() -> None:
+    (error,) = errors(dict(EAR))
+    assert (error.type, error.node_id) == ("no_output", None)
+    assert "no SaveAudioTensor, SaveTextTensor or SaveTensor" in error.message
+    assert told(EAR | MOUTH | {"in": n("LoadTensor")}) == [("no_output", "in")]
+    constant = {"t": n("SaveTextTensor", data="hello")}
+    assert told(EAR | constant) == [("no_output", "ear")]
+    assert parse_prompt(EAR | MOUTH | constant).output_ids == ("mouth", "t")
+
+
+def test_one_error_is_enough_where_a_link_is_broken() -> None:
+    assert told(EAR | {"mouth": n("SaveAudioTensor", audio=["nowhere", 0])}) == [
+        ("bad_linked_input", "mouth")
+    ]
+    assert told({"ear": {"class_type": 3}} | MOUTH) == [("invalid_prompt", "ear")]
+
+
+def test_what_would_write_every_piece_is_left_out() -> None:
+    graph = (
+        EAR
+        | MOUTH
+        | {
+            "flac": n("SaveAudio", audio=["ear", 0], filename_prefix="x"),
+            "shown": n("PreviewAny", source=["ear", 0]),
+        }
+    )
+    workflow = parse_prompt(graph)
+    assert list(workflow.nodes) == ["ear", "mouth"]
+    assert workflow.converted == (
+        "flac: SaveAudio left out, it would write every piece of sound",
+        "shown: PreviewAny left out, it would show every piece of sound",
+    )
+    kept = parse_prompt(PICTURES | {"flac": n("SaveAudio", audio=["x", 0]), "x": n("LoadAudio")})
+    assert "flac" in kept.nodes
+
+
+def test_a_picture_made_of_the_sound_is_converted() -> None:
+    graph = EAR | {"p": n("Spectrum", audio=["ear", 0]), "s": n("PreviewImage", images=["p", 0])}
+    workflow = parse_prompt(graph)
+    assert workflow.frame_output == "s" and workflow.frame_input is None
+    assert workflow.converted == ("s: PreviewImage -> SaveTensor",)
+
+
+def test_a_part_is_a_workflow_of_its_own() -> None:
+    graph = PICTURES | EAR | MOUTH | {"k": n("PrimitiveFloat", value=1.0)}
+    graph["ear"]["inputs"]["timeout_seconds"] = ["k", 0]
+    whole = parse_prompt(graph)
+    part = part_of(whole, ["mouth"])
+    assert part.to_api() == {"ear": n("LoadAudioTensor", buffer_size=500.0), **MOUTH}
+    assert part.order == ("ear", "mouth") and part.digest != whole.digest
+    again = parse_prompt(part.to_api())
+    assert (again.links, again.order, again.digest) == (part.links, part.order, part.digest)
+    assert (part.input_ids, part.output_ids) == (("ear",), ("mouth",))
+    assert part_of(part, ["mouth"]) is part
