@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from comfytrickle.errors import InvalidInput
+from comfytrickle.mpegts.adts import AdtsFramer
 from comfytrickle.mpegts.demux import Demuxer
 from comfytrickle.mpegts.units import CLOCK, AccessUnit
-from comfytrickle.testsrc.aac import AdtsFramer
 from comfytrickle.testsrc.clip import Clip, Part, make_clip
 from comfytrickle.testsrc.encoder import EncoderSpec, PictureEncoder
 from comfytrickle.testsrc.files import file_chunks

@@ -15,9 +15,9 @@ import av
 from av.bitstream import BitStreamFilterContext
 
 from comfytrickle.errors import InvalidInput
+from comfytrickle.mpegts.adts import AdtsFramer
 from comfytrickle.mpegts.mux import Muxer
 from comfytrickle.mpegts.units import CLOCK, ElementaryStream
-from comfytrickle.testsrc.aac import AdtsFramer
 from comfytrickle.testsrc.clip import AUDIO_PID, STREAMS, VIDEO_PID
 from comfytrickle.testsrc.encoder import EncodedFrame
 from comfytrickle.testsrc.sources import Chunk

@@ -9,8 +9,9 @@ import av
 import numpy as np
 
 from comfytrickle.errors import InvalidInput
+from comfytrickle.mpegts.adts import AdtsFramer
 from comfytrickle.mpegts.units import CLOCK, ElementaryStream
-from comfytrickle.testsrc.aac import FRAME_SAMPLES, AdtsFramer
+from comfytrickle.testsrc.aac import FRAME_SAMPLES
 from comfytrickle.testsrc.encoder import EncodedFrame, EncoderSpec, PictureEncoder
 
 _AAC_RATE = 48_000

@@ -1,0 +1,1 @@
+"""Sound inside a worker: framing, decoding, encoding, and what keeps it without gaps."""
