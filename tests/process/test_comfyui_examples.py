@@ -12,6 +12,7 @@ import torch
 from comfytrickle.messages import EngineConfig
 from comfytrickle.workflow import parse_prompt
 from tests.support import comfyui_engine_child as engine
+from tests.support import comfyui_sound_child as sound
 from tests.support.comfyui_lab import Child, open_lab
 from tests.support.workspace import copy_real_workspace
 from tests.unit.test_example_workflows import (
@@ -24,6 +25,7 @@ from tests.unit.test_example_workflows import (
     read,
 )
 from workers.engine.embedded import EmbeddedEngine
+from workers.engine.live import load_live
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +58,28 @@ def test_both_engines_give_the_same(child: Child, path: Path) -> None:
     loaded.close()
     embedded.close()
     np.testing.assert_allclose(theirs, ours, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("path", [path for path in SMALL if "LoadAudioTensor" in path.read_text()],
+                         ids=lambda path: path.stem)  # fmt: skip
+def test_both_engines_make_the_same_sound(child: Child, path: Path) -> None:
+    if missing := lacking(child, path):
+        pytest.skip(f"this ComfyUI has no {', '.join(sorted(missing))}")
+    samples = np.random.default_rng(6).random((1, 2, 4800), dtype=np.float32)
+    child.ask(sound.load, read(path))
+    theirs = [child.ask(sound.hear, samples)[0] for _ in range(2)]
+    detail = child.ask(sound.detail)["sound"]
+    child.ask(sound.close)
+    assert (detail["graph"], detail["checked"]) == ("resident", True)
+    embedded = EmbeddedEngine(EngineConfig())
+    loaded = load_live(embedded, parse_prompt(read(path)))
+    assert loaded.sound is not None
+    ours = loaded.sound.hear({"waveform": torch.from_numpy(samples), "sample_rate": sound.RATE})
+    loaded.close()
+    embedded.close()
+    assert ours is not None
+    for each in theirs:
+        np.testing.assert_allclose(each, ours["waveform"].numpy(), rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("path", LARGE, ids=lambda path: path.stem)

@@ -77,7 +77,7 @@ def test_example(path: Path) -> None:
     assert out.shape == (1, round(48 * high), round(64 * wide), 3)
     assert out.dtype == torch.float32 and out.isfinite().all()
     assert out.min() >= 0.0 and out.max() <= 1.0
-    if path.stem != "passthrough":
+    if path.stem not in ("passthrough", "volume"):
         assert out.shape != frame.shape or (out - frame).abs().max() > 0.1
 
 

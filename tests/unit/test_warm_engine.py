@@ -12,6 +12,7 @@ import torch
 
 from comfytrickle.messages import ConfigureWarm, EngineConfig, StreamConfig
 from tests.support.engine_nodes import Base, Graph, around, engine, n
+from tests.support.sound_nodes import hearing, sound_engine
 from workers.engine.protocol import NodeFailed
 from workers.engine_stage import EngineStage
 from workers.media.colour import Colour
@@ -103,6 +104,27 @@ def test_the_stream_takes_over_the_models_but_no_state(nodes: Nodes) -> None:
     assert stream(warmed, GRAPH, frames=3) == []
     assert nodes.sizes == [[(64, 32)] * 2, [(24, 16)] * 3]
     assert [ref() for ref in nodes.loaded] == [None]  # loaded once, gone with the stream
+
+
+def test_silence_warms_a_sound_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    pieces: list[tuple[list[int], int]] = []
+
+    class Listen(Base):
+        RETURN_TYPES = ("AUDIO",)
+        INPUTS: ClassVar[dict[str, Any]] = {"required": {"audio": ("AUDIO",)}}
+
+        def execute(self, audio: Any) -> tuple[Any]:
+            assert not audio["waveform"].any()
+            pieces.append((list(audio["waveform"].shape), audio["sample_rate"]))
+            return (audio,)
+
+    built = sound_engine(Listen=Listen)
+    monkeypatch.setattr("workers.warm_engine.build_engine", lambda _: built)
+    warmed = warm(hearing(a=n("Listen", audio=["sound", 0])))
+    assert pieces == [([1, 1, 4800], 48_000)] * 2
+    assert warmed.workflow is not None and warmed.workflow.picture is None
+    warmed.workflow.close()
+    warmed.engine.close()
 
 
 def test_a_stream_with_another_workflow_lets_the_models_go(nodes: Nodes) -> None:

@@ -90,10 +90,10 @@ class ExecutorGraph:
             context.taken.update(passage.taken)
         if not self._output_id:
             return None
-        if not passage.saved:
+        if class_type not in passage.saved:
             message = f"no {what} reached it: ComfyUI blocked the way"
             raise NodeFailed(self._output_id, class_type, message)
-        return passage.saved[0]
+        return passage.saved[class_type]
 
     def _fold(self, workflow: Workflow, prompt: Prompt) -> FramePrompt:
         own: frozenset[str] = frozenset()

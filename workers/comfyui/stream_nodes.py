@@ -34,8 +34,7 @@ class Passage:
     def __init__(self) -> None:
         self.frame: torch.Tensor | None = None
         self.sound: Audio | None = None
-        # what reached SaveTensor or SaveAudioTensor, one for each time it was called
-        self.saved: list[Any] = []
+        self.saved: dict[str, Any] = {}  # SaveTensor, SaveAudioTensor -> what reached it first
         self.taken: dict[str, dict[str, Any]] = {}  # id of another Save node -> its inputs
         # node id -> its outputs; each a list of values, as ComfyUI passes them on
         self.constants: dict[str, list[Any]] = {}
@@ -45,7 +44,7 @@ class Passage:
         """Forget the frame, the sound and all that came of them."""
         self.frame = None
         self.sound = None
-        self.saved = []
+        self.saved = {}
         self.taken = {}
         self.kept = {}
 
@@ -96,7 +95,7 @@ def _bound_classes(passage: Passage) -> dict[str, type]:
 
     class Save(io.SaveTensor):
         def execute(self, images: Any, **kwargs: Any) -> tuple[()]:  # type: ignore[override]
-            passage.saved.append(images)
+            passage.saved.setdefault(SAVE_TENSOR, images)
             return ()
 
     class LoadSound(io.LoadAudioTensor):
@@ -105,7 +104,7 @@ def _bound_classes(passage: Passage) -> dict[str, type]:
 
     class SaveSound(io.SaveAudioTensor):
         def execute(self, audio: Any, **kwargs: Any) -> tuple[()]:  # type: ignore[override]
-            passage.saved.append(audio)
+            passage.saved.setdefault(SAVE_AUDIO_TENSOR, audio)
             return ()
 
     class SaveText(io.SaveTextTensor):
