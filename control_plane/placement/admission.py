@@ -12,7 +12,7 @@ import logging
 from collections import deque
 from dataclasses import dataclass
 
-from comfytrickle.errors import Unavailable
+from comfytrickle.errors import Full
 from comfytrickle.messages import Status
 from control_plane.placement.devices import Device
 from control_plane.placement.inventory import RETRY_AFTER_S, Inventory
@@ -66,27 +66,27 @@ class Admission:
     # --- coming in ----------------------------------------------------------------------------
 
     def refuse_early(self, load: Workload) -> None:
-        """Before anything is asked of others: raises Unavailable when it is sure not to fit."""
+        """Before anything is asked of others: raises Full when it is sure not to fit."""
         if not self._inventory.devices:
             return  # they are still being found, and starts wait for that
         found = self._inventory.find(self._needs.of(load))
         if isinstance(found, NoRoom) and (self._queue_s == 0 or self._queue_is_full()):
-            raise Unavailable(self._words(found.reason), RETRY_AFTER_S)
+            raise Full(self._words(found.reason), RETRY_AFTER_S)
 
     async def admit(self, stream_id: str, load: Workload) -> Device:
         """A slot, held from now on. Waits in the queue, if there is one; first come, first
-        served: nobody overtakes one who waits for more memory. Raises Unavailable.
+        served: nobody overtakes one who waits for more memory. Raises Full.
 
         A caller who is cancelled may hold a slot all the same: it calls ``leave`` in any case.
         """
         need = self._needs.of(load)
         try:
             if self._waiting:
-                raise Unavailable("others wait for a place", RETRY_AFTER_S)
+                raise Full("others wait for a place", RETRY_AFTER_S)
             return self._inventory.reserve(stream_id, need)
-        except Unavailable as error:
+        except Full as error:
             if self._queue_s == 0 or self._queue_is_full():
-                raise Unavailable(self._words(str(error)), RETRY_AFTER_S) from None
+                raise Full(self._words(str(error)), RETRY_AFTER_S) from None
         waiter = Waiter(stream_id, need, asyncio.get_running_loop().create_future())
         self._waiting.append(waiter)
         try:
@@ -99,7 +99,7 @@ class Admission:
             return waiter.granted.result()
         found = self._inventory.find(need)
         reason = found.reason if isinstance(found, NoRoom) else "others were before it"
-        raise Unavailable(f"{reason}; waited {self._queue_s:g} s for a place", RETRY_AFTER_S)
+        raise Full(f"{reason}; waited {self._queue_s:g} s for a place", RETRY_AFTER_S)
 
     def _queue_is_full(self) -> bool:
         return len(self._waiting) >= QUEUE_MAX
@@ -112,7 +112,7 @@ class Admission:
             head = self._waiting[0]
             try:
                 device = self._inventory.reserve(head.stream_id, head.need)
-            except Unavailable:
+            except Full:
                 return
             self._waiting.popleft()
             head.granted.set_result(device)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from comfytrickle.errors import Unavailable
+from comfytrickle.errors import Full
 from control_plane.placement.devices import Device
 from control_plane.placement.gpus import Reading
 from control_plane.placement.placement import Load, NoRoom, place
@@ -86,12 +86,12 @@ class Inventory:
         return place(self._loads(), need)
 
     def reserve(self, holder: Hashable, need: int = 0) -> Device:
-        """Take a slot. Raises Unavailable with the reason when there is none."""
+        """Take a slot. Raises Full with the reason when there is none."""
         if holder in self._holdings:
             raise ValueError(f"{holder} holds a slot already")
         found = self.find(need)
         if isinstance(found, NoRoom):
-            raise Unavailable(found.reason, RETRY_AFTER_S)
+            raise Full(found.reason, RETRY_AFTER_S)
         self._holdings[holder] = Holding(found, need)
         return found
 

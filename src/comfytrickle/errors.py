@@ -101,6 +101,10 @@ class Unavailable(ComfytrickleError):
         self.retry_after = retry_after
 
 
+class Full(Unavailable):
+    """There is no room for it: every slot is taken, or the memory it needs."""
+
+
 class WorkerError(ComfytrickleError):
     """A worker process did not do what was asked of it (died, hung, broke the protocol)."""
 
