@@ -24,6 +24,7 @@ class Device:
     slots: int = 1
     memory_total: int | None = None  # bytes; None for a CPU slot
     torch_device: str = "cpu"  # what torch calls it in a worker that sees this device only
+    compute_capability: tuple[int, int] | None = None  # CUDA's, major and minor
 
     @property
     def is_cpu(self) -> bool:
@@ -62,6 +63,7 @@ class Gpu:
     name: str
     memory_total: int | None
     torch_device: str = "cuda:0"  # of a worker that sees no other
+    compute_capability: tuple[int, int] | None = None
 
 
 def parse_spec(text: str) -> Spec:
@@ -114,7 +116,10 @@ def resolve(
     chosen = [_pick(name, found) for name in wanted] if wanted else list(found)
     if not chosen:
         return _cpu_devices(max(1, cpus))
-    return [Device(g.uuid, g.name, slots_per_gpu, g.memory_total, g.torch_device) for g in chosen]
+    return [
+        Device(g.uuid, g.name, slots_per_gpu, g.memory_total, g.torch_device, g.compute_capability)
+        for g in chosen
+    ]
 
 
 def _cpu_devices(count: int) -> list[Device]:

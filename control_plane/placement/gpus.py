@@ -34,6 +34,7 @@ class Reading:
     # host's, so that ours are missing: what is not listed is not known to be gone.
     processes: Mapping[int, int] | None = None
     error: str | None = None  # the driver has no answer for this one
+    memory_utilisation: float | None = None  # 0..1, of the time lately that memory was accessed
 
 
 class GpuSource(Protocol):
@@ -69,6 +70,7 @@ class NvmlGpus:
                     uuid=_text(nvml.nvmlDeviceGetUUID(handle)),
                     name=_text(nvml.nvmlDeviceGetName(handle)),
                     memory_total=int(nvml.nvmlDeviceGetMemoryInfo(handle).total),
+                    compute_capability=_compute_capability(nvml, index),
                 )
                 for index in range(nvml.nvmlDeviceGetCount())
                 for handle in _handles(nvml, index)
@@ -115,25 +117,38 @@ def _handles(nvml: Any, index: int) -> list[Any]:
     return slices
 
 
+def _compute_capability(nvml: Any, index: int) -> tuple[int, int] | None:
+    """Of the GPU: all its slices have the same."""
+    gpu = nvml.nvmlDeviceGetHandleByIndex(index)
+    try:
+        major, minor = nvml.nvmlDeviceGetCudaComputeCapability(gpu)
+    except nvml.NVMLError:
+        return None  # streams do not need to know it
+    return int(major), int(minor)
+
+
 def _read_one(nvml: Any, uuid: str) -> Reading:
     try:  # NVML takes the UUIDs of MIG slices here as well
         handle = nvml.nvmlDeviceGetHandleByUUID(uuid)
         memory = nvml.nvmlDeviceGetMemoryInfo(handle)
     except nvml.NVMLError as error:
         return Reading(error=str(error))
+    computing, accessing = _utilisation(nvml, handle)
     return Reading(
         memory_total=int(memory.total),
         memory_free=int(memory.free),
-        utilisation=_utilisation(nvml, handle),
+        utilisation=computing,
         processes=_processes(nvml, handle),
+        memory_utilisation=accessing,
     )
 
 
-def _utilisation(nvml: Any, handle: Any) -> float | None:
+def _utilisation(nvml: Any, handle: Any) -> tuple[float | None, float | None]:
     try:
-        return float(nvml.nvmlDeviceGetUtilizationRates(handle).gpu) / 100.0
+        rates = nvml.nvmlDeviceGetUtilizationRates(handle)
     except nvml.NVMLError:
-        return None  # a MIG slice has none
+        return None, None  # a MIG slice has none
+    return float(rates.gpu) / 100.0, float(rates.memory) / 100.0
 
 
 def _processes(nvml: Any, handle: Any) -> dict[int, int] | None:

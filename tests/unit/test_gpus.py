@@ -76,6 +76,11 @@ class Nvml:
             raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
         return SimpleNamespace(gpu=25, memory=3)
 
+    def nvmlDeviceGetCudaComputeCapability(self, handle: str) -> tuple[int, int]:
+        if handle != "GPU-a":
+            raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
+        return (9, 0)
+
     def nvmlDeviceGetComputeRunningProcesses(self, handle: str) -> list[Any]:
         self._check("processes")
         listed = self.processes.get(handle, [])
@@ -95,7 +100,7 @@ def source(nvml: Nvml) -> NvmlGpus:
 
 def test_a_split_gpu_is_listed_by_its_slices(nvml: Nvml) -> None:
     assert source(nvml).find() == [
-        Gpu(0, "GPU-a", "name of GPU-a", 80 * GB),
+        Gpu(0, "GPU-a", "name of GPU-a", 80 * GB, compute_capability=(9, 0)),
         Gpu(1, "MIG-0", "name of MIG-0", 80 * GB),
         Gpu(1, "MIG-3", "name of MIG-3", 80 * GB),
     ]
@@ -117,7 +122,9 @@ def test_a_driver_that_does_not_answer_is_an_error(nvml: Nvml, call: str) -> Non
 def test_readings(nvml: Nvml) -> None:
     nvml.fail["GPU-lost"] = pynvml.NVML_ERROR_GPU_IS_LOST
     readings = source(nvml).read(["GPU-a", "MIG-0", "GPU-lost"])
-    assert readings["GPU-a"] == Reading(80 * GB, 70 * GB, 0.25, {11: GB, 12: 0})
+    assert readings["GPU-a"] == Reading(
+        80 * GB, 70 * GB, 0.25, {11: GB, 12: 0}, memory_utilisation=0.03
+    )
     assert readings["MIG-0"] == Reading(80 * GB, 70 * GB, None, {})
     lost = readings["GPU-lost"]
     assert lost.memory_free is None and lost.error is not None and "lost" in lost.error.lower()
