@@ -41,12 +41,13 @@ from control_plane.streams.registry import Registry
 from control_plane.streams.sink_ends import SinkEnds
 from control_plane.streams.stream import Stream
 from control_plane.streams.supervisor import Supervisor
+from control_plane.streams.tally import Tally
 from control_plane.streams.watchdog import Deadlines
 
 log = logging.getLogger(__name__)
 
 LOG_TAIL_LINES = 80
-_DRAINING = "shutting down: no new streams"
+_DRAINING = "draining: no new streams"
 
 MakeWorker = Callable[[Launch, StreamConfig, Callable[[ToParent], None]], Worker]
 
@@ -82,6 +83,7 @@ class Streams:
         self._log_level = log_level
         self._worker_memory = worker_memory
         self.registry = Registry(keep_finished, keep_finished_s)
+        self.tally = Tally()
         self.draining = False
 
     # --- starting -----------------------------------------------------------------------------
@@ -221,6 +223,7 @@ class Streams:
 
     def _died(self, stream: Stream, death: Death, is_last: bool) -> None:
         stream.deaths.append(death)
+        self.tally.worker_ended(stream.worker)
         workflow = parse_prompt(stream.config.workflow)
         kinds = sorted({node.class_type for node in workflow.nodes.values()})
         key = workflow_key(workflow.digest, stream.config.engine)
@@ -243,6 +246,7 @@ class Streams:
             self._admission.leave(stream.id, worker)
             stream.finished.set()
             self.registry.retire(stream, readable=worker is not None)
+            self.tally.stream_ended(stream)
             self._end_sink(stream)
         cause = worker.exit_cause if worker is not None else None
         if worker is not None and cause is not None:

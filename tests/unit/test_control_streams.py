@@ -393,7 +393,7 @@ async def test_drain_stops_all_and_admits_none(bench: Bench) -> None:
     untouched(bench)
     with pytest.raises(Conflict):
         await starting
-    with pytest.raises(Unavailable, match="shutting down"):
+    with pytest.raises(Unavailable, match="draining"):
         await bench.streams.start(config("c"))
 
 
