@@ -75,7 +75,7 @@ def _is_open(path: str) -> bool:
 def _given(request: web.Request) -> bytes:
     """The token that came along; b"" for none."""
     kind, _, token = request.headers.get("Authorization", "").partition(" ")
-    if kind == "Bearer":
+    if kind.lower() == "bearer":  # RFC 9110, 11.1: in any case
         return token.encode("utf-8", "surrogateescape")
     if is_websocket(request):
         for offered in request.headers.get("Sec-WebSocket-Protocol", "").split(","):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 from typing import Any
 
 from aiohttp import web
 
 from comfytrickle.errors import ComfytrickleError, InvalidInput
 from control_plane.api.answers import json_answer
+from control_plane.api.starting import start_stream
 from control_plane.api.web_keys import Route, service_of
 from control_plane.processes import logfiles
 from control_plane.shapes import bodies, requests
@@ -27,34 +27,7 @@ FOLLOW_EVERY_S = 0.25  # how often a followed log is looked at
 
 
 async def start(request: web.Request) -> web.Response:
-    service = service_of(request)
-    body = bodies.decode_object(await request.read())
-    asked = requests.read_start(body, request.headers.get("X-Stream-Id"))
-    stream_id = asked.stream_id or f"stream-{secrets.token_hex(6)}"
-    if asked.ignored:
-        log.info("stream %s: ignored in its start: %s", stream_id, ", ".join(asked.ignored))
-    engine = service.engines.get(asked.engine)
-    config = asked.config(stream_id, engine, service.settings.verify_tls)
-    stream, is_new = await service.streams.start(config, asked.digest)
-    return json_answer(
-        {
-            "status": "success",
-            "message": "stream started" if is_new else "stream runs already",
-            "request_id": stream.id,
-            "config": {
-                **{key: getattr(stream.config, key) for key in requests.URL_KEYS},
-                "width": stream.config.width,
-                "height": stream.config.height,
-            },
-            "state": stream.state.value,
-            "current_state": stream.state.value,
-            "engine": stream.config.engine.name,
-            "device": stream.device.id if stream.device is not None else None,
-            "pid": stream.worker.pid if stream.worker is not None else None,
-            "converted": asked.converted,
-            "ignored": asked.ignored,
-        }
-    )
+    return json_answer((await start_stream(request)).answer())
 
 
 async def stop(request: web.Request) -> web.Response:

@@ -7,7 +7,7 @@ Pure. What cannot be meant is refused with InvalidInput that names the field and
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -71,6 +71,17 @@ def stream_id(
     path: str | None = None, header: str | None = None, body: Mapping[str, Any] | None = None
 ) -> str | None:
     """The first id found: path, header X-Stream-Id, then the body's keys in ID_KEYS' order."""
+    return next(_stream_ids(path, header, body), None)
+
+
+def stream_ids(header: str | None = None, body: Mapping[str, Any] | None = None) -> list[str]:
+    """All that there are, in the same order. Raises InvalidInput."""
+    return list(_stream_ids(None, header, body))
+
+
+def _stream_ids(
+    path: str | None, header: str | None, body: Mapping[str, Any] | None
+) -> Iterator[str]:
     candidates: list[tuple[str, Any]] = [("path", path), ("X-Stream-Id", header)]
     candidates += [(key, (body or {}).get(key)) for key in ID_KEYS]
     for source, value in candidates:
@@ -82,8 +93,7 @@ def stream_id(
             raise InvalidInput(source, f"an id is a string, not {_kind(value)}")
         if len(value) > MAX_ID or not value.isprintable() or value.isspace():
             raise InvalidInput(source, f"an id has 1 to {MAX_ID} printable characters")
-        return value
-    return None
+        yield value
 
 
 def url(body: Mapping[str, Any], key: str) -> str | None:
