@@ -30,11 +30,14 @@ def decoded(decoder: SoundDecoder, of: tuple[Unit, ...] | list[Unit]) -> list[So
     return [sound for unit in of for sound in decoder.decode(unit.data, unit.pts)]
 
 
-@pytest.mark.parametrize("codec", CODECS)
-@pytest.mark.parametrize("rate", [48_000, 44_100, 32_000])
+@pytest.mark.parametrize(
+    ("codec", "rate"),
+    [
+        *((codec, 48_000) for codec in CODECS),
+        *((codec, rate) for codec in CODECS if codec != "opus" for rate in (44_100, 32_000)),
+    ],
+)
 def test_a_click_comes_out_at_its_time(codec: str, rate: int) -> None:
-    if codec == "opus" and rate != 48_000:
-        pytest.skip("Opus is at 48 kHz always")
     decoder = SoundDecoder(codec)
     sounds = decoded(decoder, units(codec, rate)) + decoder.flush()
     decoder.close()

@@ -66,6 +66,17 @@ class Anchor:
         self._count += Fraction((placing.silence + samples - placing.cut) * self._rate, rate)
 
     @property
+    def begun(self) -> bool:
+        """The count has a place on the timeline."""
+        return bool(self._anchors)
+
+    @property
+    def end_pts(self) -> int:
+        """Where what was taken ends; to be asked only once it has begun."""
+        count, pts = self._anchors[-1]
+        return pts + round((self._count - count) * CLOCK / self._rate)
+
+    @property
     def count(self) -> int:
         """How many samples were taken, to the nearest."""
         return round(self._count)
@@ -77,6 +88,12 @@ class Anchor:
             anchors.popleft()
         count, pts = anchors[0]
         return pts + round((index - count) * CLOCK / self._rate)
+
+    def begin(self, pts: int) -> None:
+        """The count begins at 0, with ``pts``."""
+        self.restart()
+        self._anchors.append((self._count, pts))
+        self._end = Fraction(pts)
 
     def restart(self) -> None:
         """The count begins at 0, with the next sound."""
