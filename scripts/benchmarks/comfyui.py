@@ -20,6 +20,7 @@ from benchmarks.engine import medians
 from comfytrickle.errors import WorkerError
 from comfytrickle.messages import EngineConfig
 from comfytrickle.workflow import parse_prompt
+from comfytrickle.workflow.model import SAVE_TENSOR
 from workers.comfyui.boot import ComfyUI, boot
 from workers.comfyui.by_executor import ExecutorGraph
 from workers.comfyui.executor import Executor, Prompt
@@ -158,7 +159,7 @@ class Plain:
     def run(self, frame: torch.Tensor) -> torch.Tensor:
         self._passage.frame = frame
         self._executor.run(self._prompt, ["out"])
-        output: torch.Tensor = self._passage.saved[0]
+        output: torch.Tensor = self._passage.saved[SAVE_TENSOR]
         self._passage.clear()
         return output
 
