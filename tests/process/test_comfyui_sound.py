@@ -153,6 +153,24 @@ def test_a_piece_on_which_a_node_fails(child: Child) -> None:
         assert again.shape == (1, 2, 960)
 
 
+@pytest.mark.parametrize("way", ["resident", "executor"])
+def test_an_interrupt_ends_the_piece_that_runs(child: Child, way: str) -> None:
+    middle = ("ProbeGain", {"audio": ["6", 0], "gain": 0.5})
+    nodes = {"n6": ("ProbeStop", {"audio": SOUND}), "n7": middle}
+    if way == "executor":
+        nodes["n7"] = ("ProbeChannels", {"audio": ["6", 0]})
+        nodes["n9"] = ("ProbeTogether", {"audio": ["7", 0]})
+    stopped = piece(1)
+    stopped[0, 0, 0] = 0.5
+    with loaded(child, graph(**nodes, n8=saved("9" if way == "executor" else "7"))):
+        first, ended, again = (
+            child.ask(sound.hear, each)[0] for each in (piece(1), stopped, piece(2))
+        )
+        assert child.ask(sound.detail)["sound"]["graph"] == way
+    assert ended[0] == "7" and ended[2] == "interrupted"
+    assert first.shape == again.shape == (1, 2, 960)
+
+
 def test_what_is_no_sound_and_what_comfystream_takes_for_it(child: Child) -> None:
     with loaded(child, graph(n6=("ProbeOld", {"audio": SOUND}), n7=saved("6"))):
         for _ in range(2):

@@ -1,6 +1,7 @@
 """A node pack for sound: each node does one thing that an engine has to get right."""
 # ruff: noqa: RUF012
 
+import nodes
 import numpy as np
 import torch
 
@@ -78,6 +79,15 @@ class ProbeCount(_Sound):
         return ({**audio, "waveform": audio["waveform"] * 0 + len(self.CALLS) / 100},)
 
 
+class ProbeStop(_Sound):
+    """A piece that begins with 0.5 is interrupted from elsewhere just while it runs."""
+
+    def run(self, audio):
+        if float(audio["waveform"][0, 0, 0]) == 0.5:
+            nodes.interrupt_processing(True)
+        return (audio,)
+
+
 class ProbeLoudest(_Sound):
     RETURN_TYPES = ("FLOAT", "STRING")
 
@@ -103,6 +113,7 @@ NODE_CLASS_MAPPINGS = {
         ProbeChannels,
         ProbeTogether,
         ProbeCount,
+        ProbeStop,
         ProbeLoudest,
         ProbeDim,
     )
