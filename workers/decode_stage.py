@@ -14,7 +14,6 @@ from comfytrickle.mpegts.packets import signed_difference
 from comfytrickle.mpegts.silence import SILENCE_S
 from comfytrickle.mpegts.timeline import Timeline
 from comfytrickle.mpegts.units import CLOCK, AccessUnit, ElementaryStream
-from workers.audio import AudioRoute
 from workers.items import Chunk, Item, Resize, SegmentEnd, SegmentStart, SourceEnd
 from workers.media.decode import NO_PTS, Decoder
 from workers.media.frames import Frame
@@ -22,6 +21,7 @@ from workers.media.slot import Slot
 from workers.outlet import Outlet
 from workers.queues import Inbox
 from workers.recognition import Recognition
+from workers.sound.intake import Intake
 from workers.stages import Stage
 from workers.stats import Drops, Stats
 
@@ -43,7 +43,7 @@ class DecodeStage(Stage):
         config: StreamConfig,
         inbox: Inbox[Item],
         slot: Slot,
-        audio: AudioRoute,
+        sound: Intake,
         stats: Stats,
         outlet: Outlet,
         on_error: Callable[[str, Exception], None],
@@ -52,7 +52,7 @@ class DecodeStage(Stage):
         self._outlet = outlet
         self._inbox = inbox
         self._slot = slot
-        self._audio = audio
+        self._sound = sound
         self._stats = stats
         self._demuxer = Demuxer()
         self._recognition = Recognition()
@@ -99,6 +99,7 @@ class DecodeStage(Stage):
                 case SourceEnd(cut):
                     self._take(self._demuxer.flush(now))
                     self._end_decoder()
+                    self._sound.end()
                     if not cut:
                         self._recognise(now, ended=True)
                     return
@@ -117,20 +118,28 @@ class DecodeStage(Stage):
 
     def _take(self, units: list[AccessUnit]) -> None:
         if units:
-            streams = self._demuxer.streams.values()
-            self._audio.streams = [s for s in streams if s.kind == "audio"]
+            kinds = {stream.kind for stream in self._demuxer.streams.values()}
+            self._sound.program(list(self._demuxer.streams.values()))
+            self._set_alone("audio" in kinds and "video" not in kinds and self._video is None)
         for unit in units:
             if unit.stream.kind == "video":
                 self._take_video(unit)
-            elif unit.stream.kind == "audio" and not unit.damaged:
-                self._take_audio(unit)
+            elif unit.stream.kind == "audio":
+                self._take_sound(unit)
 
-    def _take_audio(self, unit: AccessUnit) -> None:
+    def _set_alone(self, alone: bool) -> None:
+        if alone != self._stats.alone:
+            self._stats.alone = self._sound.route.alone = alone
+
+    def _take_sound(self, unit: AccessUnit) -> None:
+        if unit.damaged:
+            self._sound.drop_damaged()
+            return
         pts = self._timeline.audio(unit.pts, unit.stream.pid)
         if self._resume is not None and pts <= self._resume.audio_pts:
             return  # the worker before this one has sent it
-        self._stats.audio_in += 1
-        self._audio.put(unit, pts)
+        self._stats.sound_in.tick(unit.arrived)
+        self._sound.take(unit, pts, self._segment)
 
     def _take_video(self, unit: AccessUnit) -> None:
         if self._video is None or unit.stream.pid != self._video.pid:

@@ -1,6 +1,7 @@
-"""Third thread: encodes what the engine gave, and muxes it with the audio of its time.
+"""Third thread: encodes what the engine gave, and muxes it with the sound of its time.
 
-It owns the encoder and the muxer. A new segment begins at every keyframe.
+It owns the encoders and the muxer. A new segment begins at every keyframe; where there is sound
+alone, when the last one is long enough.
 """
 
 from __future__ import annotations
@@ -8,21 +9,22 @@ from __future__ import annotations
 import queue
 import time
 from collections.abc import Callable
-from dataclasses import replace
 
 from comfytrickle.messages import EncodeConfig, Failed
 from comfytrickle.mpegts.mux import Muxer
-from comfytrickle.mpegts.units import ElementaryStream
-from workers.audio import AudioRoute, HeldAudio
-from workers.items import Packet, SentFrame
+from comfytrickle.mpegts.units import CLOCK, ElementaryStream
+from workers.items import Packet, Sent, SentFrame, SentSound
 from workers.media.encode import EncodedFrame, EncodeFailed, Encoder
 from workers.media.frames import Frame
 from workers.queues import Closed, Handover, Outbox
+from workers.sound.intake import Track
+from workers.sound.outgoing import OutUnit, SoundCounts, SoundOut
+from workers.sound.route import Held, SoundRoute
 from workers.stages import Stage
 from workers.stats import Drops, Stats
 
 _VIDEO_PID = 0x100
-_PAUSE_S = 0.5  # without a frame; then audio is looked after by itself
+_PAUSE_S = 0.5  # without a frame; then sound is looked after by itself
 _STREAM_TYPES = {"h264": 0x1B, "hevc": 0x24}
 
 
@@ -33,17 +35,22 @@ class EncodeStage(Stage):
         self,
         config: EncodeConfig,
         source: Handover[Frame],
-        audio: AudioRoute,
+        route: SoundRoute,
         outbox: Outbox[Packet | None],
         stats: Stats,
         *,
+        tracks: Callable[[], list[Track]],
+        delay: Callable[[], float],
         on_failed: Callable[[Failed], None],
         on_error: Callable[[str, Exception], None],
     ) -> None:
+        """``tracks``: of sound that are to come; ``delay``: by how many seconds they may be later
+        than their video."""
         super().__init__("encode", on_error)
         self._config = config
         self._source = source
-        self._audio = audio
+        self._route = route
+        self._tracks = tracks
         self._outbox = outbox
         self._stats = stats
         self._on_failed = on_failed
@@ -52,9 +59,13 @@ class EncodeStage(Stage):
         self._video = ElementaryStream(
             _VIDEO_PID, _STREAM_TYPES[config.codec], "video", config.codec
         )
-        self._audio_streams: dict[int, ElementaryStream] = {}  # source pid -> ours
+        self._sound = SoundOut(config, _VIDEO_PID + 1, delay)
         self._muxer = Muxer([self._video])
         self._begun = False
+        self._has_video = False
+        self._announced: list[ElementaryStream] = []
+        self._segment_pts = 0  # where the segment began, of sound alone
+        route.on_alone = source.poke
 
     @property
     def encoder_name(self) -> str | None:
@@ -67,14 +78,15 @@ class EncodeStage(Stage):
                     self._write(one)
             for one in self._encoder.flush():
                 self._write(one)
-            if self._begun:
-                for held in self._audio.rest():
-                    self._write_audio(held)
+            if self._begun or self._route.alone:
+                self._write_sound(self._route.rest())
+                self._put_sound(self._sound.flush())
             self._outbox.put(None)
         except Closed:
             pass  # the publisher's side has gone first and knows why
         finally:
             self._encoder.close()
+            self._sound.close()
 
     def abort(self) -> None:
         self._source.close()
@@ -84,13 +96,15 @@ class EncodeStage(Stage):
         return self._drops.snapshot()
 
     def _next(self) -> Frame | None:
-        """The next frame; audio whose video has ceased does not wait for it any longer."""
+        """The next frame; sound whose video has ceased does not wait for it any longer."""
         while True:
             try:
                 return self._source.get(_PAUSE_S if self._begun else None)
             except queue.Empty:
-                for held in self._audio.overdue():
-                    self._write_audio(held)
+                if self._route.alone:
+                    self._write_sound(self._route.rest())
+                elif self._begun:
+                    self._write_sound(self._route.overdue())
 
     def _encode(self, frame: Frame) -> list[EncodedFrame]:
         begun = self.busy_since = time.monotonic()
@@ -108,35 +122,51 @@ class EncodeStage(Stage):
     def _write(self, frame: EncodedFrame) -> None:
         data = b""
         if frame.keyframe:
-            self._announce_audio()
-            data = self._muxer.tables()
-            self._begun = True
+            data = self._begin_segment(with_video=True)
         data += self._muxer.write(
             _VIDEO_PID, frame.data, frame.pts, frame.dts, keyframe=frame.keyframe
         )
         sent = SentFrame(frame.arrived, frame.segment, frame.source_pts, frame.pts)
-        self._put(Packet(data, frame.keyframe, sent))
-        for held in self._audio.until(frame.pts):
-            self._write_audio(held)
+        self._put(data, frame.keyframe, sent)
+        self._write_sound(self._route.until(frame.pts))
+        self._put_sound(self._sound.fill(frame.pts))
 
-    def _announce_audio(self) -> None:
-        """An audio stream that the source has added stands in the tables from here on."""
-        new = [s for s in self._audio.streams if s.pid not in self._audio_streams]
-        for stream in new:
-            pid = _VIDEO_PID + 1 + len(self._audio_streams)
-            self._audio_streams[stream.pid] = replace(stream, pid=pid)
-        if new:
-            self._muxer.set_streams([self._video, *self._audio_streams.values()])
+    def _begin_segment(self, *, with_video: bool) -> bytes:
+        """The tables. Sound that the source has added stands in them before it comes."""
+        self._sound.announce(self._tracks())
+        self._has_video = self._has_video or with_video
+        self._begun = True
+        return self._tables()
 
-    def _write_audio(self, held: HeldAudio) -> None:
-        stream = self._audio_streams.get(held.unit.stream.pid)
-        if stream is None:
-            return  # it appeared within this segment; its PID is told with the next one
-        data = self._muxer.write(
-            stream.pid, held.unit.data, held.pts, None, stream_id=held.unit.stream_id
-        )
-        self._stats.audio_out += 1
-        self._put(Packet(data, False, None, held.pts))
+    def _tables(self) -> bytes:
+        self._announced = self._sound.streams
+        self._muxer.set_streams([*([self._video] if self._has_video else ()), *self._announced])
+        return self._muxer.tables()
 
-    def _put(self, packet: Packet) -> None:
-        self._outbox.put(packet, len(packet.data))
+    def _write_sound(self, all_held: list[Held]) -> None:
+        for held in all_held:
+            self._put_sound(self._sound.units(held))
+
+    def _put_sound(self, units: list[OutUnit]) -> None:
+        for unit in units:
+            begins = self._route.alone and (
+                not self._begun or unit.pts - self._segment_pts >= self._config.gop_s * CLOCK
+            )
+            data = b""
+            if begins:
+                data = self._begin_segment(with_video=False)
+                self._segment_pts = unit.pts
+            elif unit.stream not in self._announced:
+                data = self._tables()  # it appeared within this segment
+            data += self._muxer.write(
+                unit.stream.pid, unit.data, unit.pts, stream_id=unit.stream_id
+            )
+            source = unit.source
+            sent = SentSound(source.segment, source.source_pts, unit.pts) if source else None
+            self._put(data, begins, sent)
+
+    def sound_counts(self) -> SoundCounts:
+        return self._sound.counts
+
+    def _put(self, data: bytes, begins: bool, sent: Sent | None) -> None:
+        self._outbox.put(Packet(data, begins, sent), len(data))

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from comfytrickle.errors import ComfytrickleError
 from comfytrickle.messages import (
     Failed,
     ParamsApplied,
@@ -22,27 +23,27 @@ from comfytrickle.messages import (
     UpdateParams,
 )
 from comfytrickle.workflow import parse_prompt
-from workers.device import DeviceFailed, device_problem
 from workers.engine.bridge import FrameBridge
 from workers.engine.factory import build_engine
 from workers.engine.live import LiveWorkflow, load_live
 from workers.engine.protocol import Engine, NodeFailed, RunContext
+from workers.hearing import Hearing
 from workers.loader import Change, Loader
 from workers.mark import marked
 from workers.media.frames import RGB, Frame
 from workers.media.slot import Slot
-from workers.node_errors import GaveOut, NodeErrors, Reaction
+from workers.node_errors import Reaction
+from workers.node_trouble import NodeTrouble, check_device
 from workers.notice import Loading, loading_notice
 from workers.outlet import Outlet
 from workers.queues import Closed, Handover
+from workers.sound.ear import Ear
+from workers.sound.route import SoundRoute
 from workers.stages import Stage
 from workers.stats import Drops, Stats
 from workers.texts import lines_of
 
 log = logging.getLogger(__name__)
-
-# The same failure for every frame is logged and reported once in this many seconds.
-_REPORT_EVERY_S = 2.0
 
 Size = tuple[int, int]  # width, height
 
@@ -63,11 +64,15 @@ class EngineStage(Stage):
         on_params: Callable[[ParamsApplied | ParamsRejected], None],
         on_failed: Callable[[Failed], None],
         on_error: Callable[[str, Exception], None],
+        ear: Ear,
+        route: SoundRoute,
+        lead: Callable[[], int],
         on_texts: Callable[[Texts], object] = lambda _: None,
         outlet: Outlet | None = None,
     ) -> None:
         """``engine``: one that was built before; ``warmed``: a workflow that it has loaded. Both
-        are closed here."""
+        are closed here. ``ear``, ``route``: where sound comes from and goes to; ``lead``: the PID
+        of the track that is heard."""
         super().__init__("engine", on_error)
         self._config = config
         self._slot = slot
@@ -78,14 +83,15 @@ class EngineStage(Stage):
         self._warmed = warmed
         self._on_ready = on_ready
         self._on_params = on_params
-        self._on_failed = on_failed
         self._on_texts = on_texts
         self._changes: queue.SimpleQueue[Change] = queue.SimpleQueue()
         self._loader = Loader(self._changed)
-        self._reported_at = 0.0
-        self._unreported = 0
         self._drops = Drops()
-        self._errors = NodeErrors(config.on_error, config.on_error_after)
+        self._trouble = NodeTrouble("frame", config, stats, on_failed)
+        self._sound_trouble = NodeTrouble("piece", config, stats, on_failed)
+        self._hearing = Hearing(
+            ear, route, stats, self, lead, on_taken=self._heard, on_failed=self._sound_failed
+        )
         self._loading = Loading(config.while_loading)
         # Of the last frame that worked: the source's size, and that of what became of it.
         self._sizes: tuple[Size, Size] | None = None
@@ -124,6 +130,7 @@ class EngineStage(Stage):
         self._close_warmed()  # what it shares with the stream's own stays loaded
         self.detail = workflow.detail
         bridge = FrameBridge(self._engine.device)
+        self._hearing.follow(workflow)
         self._loader.begin(self._engine)
         self._on_ready(time.monotonic() - begun)
         try:
@@ -154,6 +161,7 @@ class EngineStage(Stage):
                 frame = self._slot.take()
                 while not self._changes.empty():
                     workflow = self._apply(workflow, self._changes.get())
+                self._hear(workflow, frame)
                 if frame is None:
                     if self._slot.closed:
                         return
@@ -161,6 +169,13 @@ class EngineStage(Stage):
                 self._run(workflow, bridge, frame)
         finally:
             workflow.close()
+
+    def _hear(self, workflow: LiveWorkflow, frame: Frame | None) -> None:
+        """Sound comes before the frame, which may be shown by it."""
+        if workflow.piece_s:
+            if frame is not None:
+                self._hearing.frame_came(frame.pts)
+            self._hearing.hear(workflow, untouched=self._interrupted)
 
     def _run(self, workflow: LiveWorkflow, bridge: FrameBridge, frame: Frame) -> None:
         if self._interrupted:
@@ -176,7 +191,7 @@ class EngineStage(Stage):
             self.busy_since = None
             self._pass_on(frame, replace(frame, engine_done=begun))
             return
-        context = RunContext()
+        context = RunContext(sound=self._hearing.at(frame.pts) if workflow.piece_s else None)
         try:
             rgb, owner = bridge.download(workflow.picture.run(bridge.upload(frame.rgb), context))
         except NodeFailed as error:
@@ -189,18 +204,21 @@ class EngineStage(Stage):
             self._send(frame, shown)
             return
         except RuntimeError as error:  # kernels run later than they are called: seen in a copy
-            self._check_device(error)
+            check_device(error)
             raise
         else:
-            self._errors.worked()
+            self._trouble.worked()
             self._sizes = _size(frame.rgb), _size(rgb)
         finally:
             self.busy_since = None
         done = time.monotonic()
         self._stats.engine.add(done - begun)
-        if context.taken and (lines := lines_of(context, frame.pts)):
-            self._on_texts(Texts(lines))
+        self._took(context, frame.pts)
         self._pass_on(frame, replace(frame, rgb=rgb, owner=owner, engine_done=done))
+
+    def _took(self, context: RunContext, pts: int) -> None:
+        if context.taken and (lines := lines_of(context, pts)):
+            self._on_texts(Texts(lines))
 
     def _send(self, frame: Frame, picture: RGB) -> None:
         """One that no workflow made."""
@@ -224,20 +242,25 @@ class EngineStage(Stage):
     def _after_failure(self, frame: Frame, error: NodeFailed) -> RGB | None:
         """The picture to send in place of what failed; None: it is dropped. Raises GaveOut,
         DeviceFailed."""
-        self._stats.node_errors += 1
-        reaction = self._errors.failed(out_of_memory=error.out_of_memory)
-        gives_out = reaction in (Reaction.REPLACE, Reaction.END)
-        self._report(error, at_once=gives_out)
-        if reaction is not Reaction.PASS:
+        try:
+            reaction = self._trouble.met(error)
+        except ComfytrickleError:
             self._drops.add("error")
-        self._check_device(error)
-        if gives_out:
-            final = reaction is Reaction.END
-            raise GaveOut(error, self._errors.in_a_row, final=final) from None
+            raise
         if reaction is Reaction.DROP:
+            self._drops.add("error")
             return None
         self._stats.passed_through += 1
         return marked(frame.rgb, self._output_size(frame))
+
+    def _heard(self, context: RunContext, pts: int) -> None:
+        self._sound_trouble.worked()
+        self._took(context, pts)
+
+    def _sound_failed(self, error: NodeFailed) -> None:
+        """A piece of sound, which then goes on as it came. Raises GaveOut, DeviceFailed."""
+        if not self._was_interrupted(error):
+            self._sound_trouble.met(error)
 
     def _was_interrupted(self, error: NodeFailed) -> bool:
         """By us: a node may do it too, and that is a failure of its own."""
@@ -245,12 +268,6 @@ class EngineStage(Stage):
             log.warning("%s", error)
             return True
         return False
-
-    def _check_device(self, error: Exception) -> None:
-        """Raises DeviceFailed when no later frame can fare better."""
-        problem = device_problem()
-        if problem is not None:
-            raise DeviceFailed(f"{problem}; met in: {error}") from None
 
     def _changed(self, change: Change) -> None:
         """From the loader's thread: what was asked for can be applied."""
@@ -263,31 +280,22 @@ class EngineStage(Stage):
             self._loading.settled()
         if isinstance(change.answer, ParamsApplied):
             if change.workflow is not None:
+                self._hearing.hear(current, untouched=True)
                 current.close()
                 current = change.workflow
+                self._hearing.follow(current)
                 self.detail = current.detail
-                self._errors.worked()
+                self._trouble.worked()
+                self._sound_trouble.worked()
                 self._sizes = None
-            self._errors.change(change.params.on_error, change.params.on_error_after)
+            for trouble in (self._trouble, self._sound_trouble):
+                trouble.change(change.params.on_error, change.params.on_error_after)
             if change.params.max_framerate is not None:
                 self._slot.set_max_framerate(change.params.max_framerate)
             self.revision = change.params.revision
             log.info("params of revision %d are in use", self.revision)
         self._on_params(change.answer)
         return current
-
-    def _report(self, error: NodeFailed, *, at_once: bool) -> None:
-        now = time.monotonic()
-        self._unreported += 1
-        if now - self._reported_at < _REPORT_EVERY_S and not at_once:
-            return
-        log.error("%s (%d frames failed since the last report)\n%s", error, self._unreported,
-                  error.traceback)  # fmt: skip
-        self._reported_at, self._unreported = now, 0
-        if not at_once:  # else the stage's own end tells it
-            self._on_failed(
-                Failed("node", error.message, error.node_id, error.node_type, at=time.time())
-            )
 
 
 def _size(rgb: RGB) -> Size:

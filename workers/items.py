@@ -65,13 +65,25 @@ class SentFrame:
 
 
 @dataclass(frozen=True, slots=True)
-class Packet:
-    """Transport stream packets to be written now: one video frame or one audio unit.
+class SentSound:
+    """Up to where a track of sound has been sent; Held (workers/sound/route.py) has the fields."""
 
-    ``begins``: the first of a new segment.
+    segment: int
+    source_pts: int
+    pts: int
+
+
+Sent = SentFrame | SentSound  # what is complete with the bytes that are written
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """Transport stream packets to be written now: one video frame or one unit of sound.
+
+    ``begins``: the first of a new segment. ``sent``: what is complete with it; None for silence
+    that fills a gap.
     """
 
     data: bytes
     begins: bool
-    frame: SentFrame | None
-    audio_pts: int | None = None
+    sent: Sent | None

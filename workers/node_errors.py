@@ -32,14 +32,16 @@ class Reaction(Enum):
 class GaveOut(ComfytrickleError):
     """This worker tries no further frame. ``final``: nor is any other worker to try.
 
-    ``message``: the node's, and how often in a row it failed.
+    ``message``: the node's, and how often in a row it failed. ``what``: frame, or piece (of sound).
     """
 
-    def __init__(self, error: NodeFailed, in_a_row: int, *, final: bool) -> None:
-        super().__init__(f"{error} ({_frames(in_a_row)})")
+    def __init__(
+        self, error: NodeFailed, in_a_row: int, *, final: bool, what: str = "frame"
+    ) -> None:
+        super().__init__(f"{error} ({_times(in_a_row, what)})")
         self.node_id = error.node_id
         self.node_type = error.node_type
-        self.message = f"{error.message} ({_frames(in_a_row)})"
+        self.message = f"{error.message} ({_times(in_a_row, what)})"
         self.final = final
 
 
@@ -73,5 +75,5 @@ class NodeErrors:
         return Reaction.END if self._on_error == STOP else Reaction.REPLACE
 
 
-def _frames(in_a_row: int) -> str:
-    return "1 frame" if in_a_row == 1 else f"{in_a_row} frames in a row"
+def _times(in_a_row: int, what: str) -> str:
+    return f"1 {what}" if in_a_row == 1 else f"{in_a_row} {what}s in a row"

@@ -122,6 +122,7 @@ class Handover(Generic[T]):
         self._changed = threading.Condition()
         self._ended = False
         self._closed = False
+        self._poked = False
 
     def put(self, item: T) -> None:
         """Wait for room. Raises Closed when the taking side has gone."""
@@ -136,16 +137,24 @@ class Handover(Generic[T]):
     def get(self, timeout: float | None = None) -> T | None:
         """The next item; None when the giving side has ended and all was taken.
 
-        Raises queue.Empty when ``timeout`` seconds passed without either.
+        Raises queue.Empty when ``timeout`` seconds passed without either, or when poked.
         """
         with self._changed:
-            if not self._changed.wait_for(lambda: self._items or self._ended, timeout):
+            self._changed.wait_for(lambda: self._items or self._ended or self._poked, timeout)
+            if self._poked or not (self._items or self._ended):
+                self._poked = False
                 raise queue.Empty
             if not self._items:
                 return None
             item = self._items.popleft()
             self._changed.notify()
             return item
+
+    def poke(self) -> None:
+        """Any thread: make get raise queue.Empty once, now or at its next call."""
+        with self._changed:
+            self._poked = True
+            self._changed.notify_all()
 
     def end(self) -> None:
         """Giving side: nothing more will come."""

@@ -1,6 +1,6 @@
-"""Whether what a source sends is video at all. Pure: the clock is passed in.
+"""Whether what a source sends is video or sound at all. Pure: the clock is passed in.
 
-A wrong channel (events, text, sound alone) would be read for ever, and its reader would wait for
+A wrong channel (events, text) would be read for ever, and its reader would wait for
 ever. A source that can be used shows its program at the start of every segment, and its video with
 the program or some seconds later.
 """
@@ -57,9 +57,9 @@ class Recognition:
                 f"the source is not an MPEG transport stream: {self._bytes} bytes in "
                 f"{self._segments} whole segments without a program{said}"
             )
-        if any(s.kind == "video" for s in streams):
+        if any(s.kind in ("video", "audio") for s in streams):
             return None  # it is announced, and may pause for as long as it likes
         if not ended and now - self._first < NO_VIDEO_S:
             return None
         found = ", ".join(f"{s.kind} {s.codec or f'of type {s.stream_type:#04x}'}" for s in streams)
-        return f"the source has no video that is known here; its program has: {found}"
+        return f"the source has no video or sound that is known here; its program has: {found}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 from comfytrickle import messages as m
 from comfytrickle.states import State
@@ -15,6 +16,7 @@ from workers.inlet import InletSource
 from workers.media.slot import Slot
 from workers.picture_stage import PictureStage
 from workers.sink import Sink
+from workers.sound.intake import Intake
 from workers.stages import Stage
 from workers.stats import Stats, resident_bytes
 from workers.uncoded_stage import UncodedStage
@@ -30,12 +32,14 @@ class Reporter:
         slot: Slot,
         engine: EngineStage,
         encode: EncodeStage | UncodedStage,
+        sound: Intake,
     ) -> None:
         self._stats = stats
         self._decode = decode
         self._slot = slot
         self._engine = engine
         self._encode = encode
+        self._sound = sound
         self._seq = 0
 
     def status(self, state: State, source: Subscriber | InletSource, sink: Sink) -> m.Status:
@@ -57,8 +61,8 @@ class Reporter:
             revision=self._engine.revision,
             rss=resident_bytes(),
             device_memory=device_memory(),
-            input_age_s=stats.rate_in.age(now),
-            output_age_s=stats.rate_out.age(now),
+            input_age_s=stats.input_age(now),
+            output_age_s=stats.output_age(now),
             busy_s=busy_s,
             busy_stage=busy_stage,
             source=source.state_at(now) if isinstance(source, InletSource) else source.state,
@@ -67,16 +71,23 @@ class Reporter:
                 **self._engine.detail,
                 "codec_in": self._decode.codec,
                 "encoder": self._encode.encoder_name,
+                "audio": self._sound.describe(),
             },
         )
 
     def _counters(self, source: Subscriber | InletSource, sink: Sink) -> m.Counters:
-        received, transport = source.counters, sink.counters()
+        received = source.counters
+        transport: dict[str, Any] = {**sink.counters()}
         transport["transport_retries"] = transport.get("transport_retries", 0) + received.retries
         transport["segments_in"] = received.segments
         transport["segments_lost"] = received.segments_lost
         parts = (self._decode, self._slot, self._engine, self._encode)
         dropped = [*(part.dropped() for part in parts), sink.dropped()]
+        sound = self._encode.sound_counts()
+        transport["audio_silence"] = sound.silence
+        transport["audio_dropped"] = self._sound.dropped()
+        if sound.late:
+            transport["audio_dropped"]["late"] = sound.late
         return self._stats.counters(dropped, transport)
 
     def _busy(self, now: float) -> tuple[float | None, str | None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import aiohttp
 
@@ -12,20 +12,11 @@ from comfytrickle.errors import TrickleError
 from comfytrickle.messages import StreamConfig
 from comfytrickle.progress import Progress, ProgressPage
 from comfytrickle.trickle.publisher import Publisher
-from workers.items import Packet, SentFrame
+from workers.items import Packet, Sent, SentFrame, SentSound
 from workers.queues import Outbox
 from workers.stats import Drops, Stats
 
 _LINGER_S = 0.5
-
-
-class SentAudio(NamedTuple):
-    """An audio unit, by its pts in the output."""
-
-    pts: int
-
-
-Sent = SentFrame | SentAudio  # what is complete with the bytes that are written
 
 
 class Account:
@@ -40,20 +31,26 @@ class Account:
         resume = config.resume_at
         self._audio_pts = -1 if resume is None else resume.audio_pts  # -1: none was sent
         self._frame: SentFrame | None = None
+        self._sound: SentSound | None = None
         if config.owes_sink:
             self.made_sink()
 
     def sent(self, sent: Sent) -> None:
-        if isinstance(sent, SentAudio):
+        stats, now = self._stats, time.monotonic()
+        if isinstance(sent, SentSound):
+            self._sound = sent
             self._audio_pts = max(self._audio_pts, sent.pts)
+            stats.audio_out += 1
+            stats.sound_out.tick(now)
         else:
             self._frame = sent
-            stats, now = self._stats, time.monotonic()
             stats.frames_out += 1
             stats.rate_out.tick(now)
             stats.total.add(now - sent.arrived)
-        if self._page is not None and self._frame is not None:
-            self._page.write(self._progress(self._frame))
+        # Sound has its video to go by, but where there is none.
+        last = self._frame or (self._sound if stats.alone else None)
+        if self._page is not None and last is not None:
+            self._page.write(self._progress(last))
 
     def made_sink(self) -> None:
         """The sink channel was made by us: whoever ends the stream ends that as well."""
@@ -64,11 +61,11 @@ class Account:
         if self._page is not None:
             self._page.note_sink(owed=False)
 
-    def _progress(self, frame: SentFrame) -> Progress:
+    def _progress(self, last: Sent) -> Progress:
         return Progress(
-            segment=frame.segment,
-            source_pts=frame.source_pts,
-            pts=frame.pts,
+            segment=last.segment,
+            source_pts=last.source_pts,
+            pts=last.pts,
             audio_pts=self._audio_pts,
             frames_in=self._stats.frames_in,
             frames_out=self._stats.frames_out,
@@ -197,9 +194,6 @@ async def pump(outbox: Outbox[Packet | None], sink: Sink, stats: Stats) -> None:
     while (packet := await outbox.get()) is not None:
         if packet.begins:
             await sink.begin()
-        sent: Sent | None = packet.frame
-        if packet.audio_pts is not None:
-            sent = SentAudio(packet.audio_pts)
-        await sink.write(packet.data, sent)
+        await sink.write(packet.data, packet.sent)
         stats.bytes_out += len(packet.data)
     await sink.close()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
+from typing import Any
 
 from comfytrickle.messages import Counters, Latency, Quantiles
 
@@ -81,6 +82,8 @@ class Stats:
         self.bytes_out = 0
         self.audio_in = 0
         self.audio_out = 0
+        self.audio_unheard = 0
+        self.alone = False  # sound without video: it stands for the frames
         self.node_errors = 0
         self.passed_through = 0
         self.decode = Window()
@@ -89,6 +92,20 @@ class Stats:
         self.total = Window()
         self.rate_in = Rate()
         self.rate_out = Rate()
+        self.sound_in = Rate()
+        self.sound_out = Rate()
+
+    @property
+    def has_output(self) -> bool:
+        return bool(self.frames_out or (self.alone and self.audio_out))
+
+    def input_age(self, now: float) -> float | None:
+        """Seconds since the last frame came in; without video, since the last sound did."""
+        return (self.sound_in if self.alone else self.rate_in).age(now)
+
+    def output_age(self, now: float) -> float | None:
+        """The same, of what went out."""
+        return (self.sound_out if self.alone else self.rate_out).age(now)
 
     def latency(self) -> Latency:
         return Latency(
@@ -99,9 +116,9 @@ class Stats:
         )
 
     def counters(
-        self, dropped: list[dict[str, int]], transport: dict[str, int] | None = None
+        self, dropped: list[dict[str, int]], others: dict[str, Any] | None = None
     ) -> Counters:
-        """Totals; ``dropped`` of several owners are added up, ``transport`` is the client's."""
+        """Totals; ``dropped`` of several owners are added up, ``others`` have their own owners."""
         total: dict[str, int] = {}
         for part in dropped:
             for cause, count in part.items():
@@ -115,9 +132,10 @@ class Stats:
             bytes_out=self.bytes_out,
             audio_in=self.audio_in,
             audio_out=self.audio_out,
+            audio_unheard=self.audio_unheard,
             node_errors=self.node_errors,
             passed_through=self.passed_through,
-            **(transport or {}),
+            **(others or {}),
         )
 
 

@@ -26,7 +26,6 @@ from comfytrickle.trickle.client_session import open_session
 from comfytrickle.trickle.protocol import SEQ_CURRENT
 from comfytrickle.trickle.subscriber import Subscriber
 from workers import sink, source
-from workers.audio import AudioRoute
 from workers.decode_stage import DecodeStage
 from workers.encode_stage import EncodeStage
 from workers.engine_stage import EngineStage
@@ -38,6 +37,9 @@ from workers.outlet import Outlet
 from workers.picture_stage import PictureStage
 from workers.queues import Handover, Inbox, Outbox
 from workers.report import Reporter
+from workers.sound.ear import Ear
+from workers.sound.intake import Intake
+from workers.sound.route import SoundRoute
 from workers.stacks import dump_stacks
 from workers.stage_failures import failure_of
 from workers.stats import Stats
@@ -87,17 +89,19 @@ class StreamSession:
         self._seen_errors: dict[str, str | None] = {}
         self._resize: dict[int, Resize] = {}
 
-        audio = AudioRoute()
         has_source = config.subscribe_url is not None
         self._inbox: Inbox[Item] = Inbox(_INBOX_BYTES if has_source else INBOX_BYTES)
         self._outbox: Outbox[Packet | None] = Outbox(_OUTBOX_BYTES)
         between: Handover[Frame] = Handover(_ENCODE_AHEAD)
         self._slot = Slot(drop=config.drop, max_framerate=config.max_framerate)
+        route = SoundRoute()
+        ear = Ear(self._slot.poke)
+        sound = Intake(config.encode.audio, route, ear, self._stats)
         self._outlet = Outlet(shared.outlet if shared is not None else None)
         self._refusals = Refusals(self._loop, self._pipe.send)
         self._decode = (
             DecodeStage(
-                config, self._inbox, self._slot, audio, self._stats, self._outlet,
+                config, self._inbox, self._slot, sound, self._stats, self._outlet,
                 self._stage_failed,
             )
             if has_source
@@ -118,19 +122,25 @@ class StreamSession:
             on_failed=lambda failed: self._from_thread(self._pipe.send, failed),
             on_texts=lambda texts: self._from_thread(self._pipe.send, texts),
             on_error=self._stage_failed,
+            ear=ear,
+            route=route,
+            lead=sound.lead_pid,
             outlet=self._outlet,
         )
         self._encode = (
             EncodeStage(
-                config.encode, between, audio, self._outbox, self._stats,
+                config.encode, between, route, self._outbox, self._stats,
+                tracks=sound.tracks, delay=ear.delay,
                 on_failed=lambda failed: self._from_thread(self._pipe.send, failed),
                 on_error=self._stage_failed,
             )
             if config.publish_url is not None
-            else UncodedStage(between, audio, self._outbox, self._stage_failed)
+            else UncodedStage(between, route, self._outbox, self._stage_failed)
         )  # fmt: skip
 
-        self._reporter = Reporter(self._stats, self._decode, self._slot, self._engine, self._encode)
+        self._reporter = Reporter(
+            self._stats, self._decode, self._slot, self._engine, self._encode, sound
+        )
 
     def _from_thread(self, function: Any, *args: Any) -> None:
         self._loop.call_soon_threadsafe(function, *args)
@@ -311,7 +321,7 @@ class StreamSession:
 
     def _end_if_idle(self, lived_s: float) -> None:
         limit = self._config.idle_timeout_s
-        age = self._stats.rate_in.age(time.monotonic())
+        age = self._stats.input_age(time.monotonic())
         if limit is not None and (lived_s if age is None else age) > limit:
             self._pipe.send(m.Failed("source", f"no frame for {limit:g} s: the stream ends"))
             self._drain(_IDLE_DRAIN_S, "source_ended")
@@ -319,7 +329,7 @@ class StreamSession:
     def _send_status(self, state: State | None = None) -> None:
         if state is not None:
             self._state = state
-        elif self._state is State.READY and self._stats.frames_out:
+        elif self._state is State.READY and self._stats.has_output:
             self._state = State.STREAMING
         self._tell_error("source", self._source.last_error)
         self._tell_error("sink", self._sink.last_error)

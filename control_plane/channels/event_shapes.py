@@ -65,8 +65,8 @@ class Chronicle:
         self._restarted_at: float | None = None
         self._told: tuple[float, Failed] | None = None  # the newest failure that was told
         self._first: dict[str, Callable[[Counters], int]] = {
-            "runner_receive_first_ingest_segment": lambda counters: counters.frames_in,
-            "runner_send_first_processed_segment": lambda counters: counters.frames_out,
+            "runner_receive_first_ingest_segment": lambda counters: counters.came_in,
+            "runner_send_first_processed_segment": lambda counters: counters.came_out,
         }
 
     def look(self, facts: StreamFacts) -> list[Event]:

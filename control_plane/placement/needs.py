@@ -108,7 +108,7 @@ class Meter:
         amount = taken(self._device, status, listed)
         if amount is not None and status.revision == self._revision:
             self._peak = max(self._peak, amount)
-            self._worked = self._worked or status.counters.frames_out > 0
+            self._worked = self._worked or status.counters.came_out > 0
             self._needs.running(self._load, amount)
         return amount
 

@@ -32,6 +32,10 @@ class Encode(Struct):
     bitrate: Annotated[int, Meta(ge=r.BITRATE_MIN, le=r.BITRATE_MAX)] | str | None = None
     crf: Annotated[float, Meta(ge=0, le=51)] | str | None = None
     gop_s: Annotated[float, Meta(ge=r.GOP_MIN, le=r.GOP_MAX)] | str | None = None
+    audio: Annotated[str, _word(r.AUDIOS)] | None = None
+    audio_bitrate: (
+        Annotated[int, Meta(ge=r.AUDIO_BITRATE_MIN, le=r.AUDIO_BITRATE_MAX)] | str | None
+    ) = None
 
 
 class LiveParams(Struct):

@@ -124,10 +124,7 @@ def stream_report(facts: StreamFacts) -> dict[str, Any]:
         "frames": _frames(counters),
         "fps": {"in": fresh.fps_in if fresh else None, "out": fresh.fps_out if fresh else None},
         "latency_ms": _latency(status),
-        "audio": {
-            "in": counters.audio_in if counters else None,
-            "out": counters.audio_out if counters else None,
-        },
+        "audio": _audio(counters),
         "segments": {
             "in": counters.segments_in if counters else None,
             "out": counters.segments_out if counters else None,
@@ -172,6 +169,18 @@ def _frames(counters: Counters | None) -> dict[str, Any]:
         "out": counters.frames_out,
         "dropped": counters.dropped,
         "passed_through": counters.passed_through,
+    }
+
+
+def _audio(counters: Counters | None) -> dict[str, Any]:
+    if counters is None:
+        return {"in": None, "out": None, "silence": None, "unheard": None, "dropped": {}}
+    return {
+        "in": counters.audio_in,
+        "out": counters.audio_out,
+        "silence": counters.audio_silence,
+        "unheard": counters.audio_unheard,
+        "dropped": counters.audio_dropped,
     }
 
 

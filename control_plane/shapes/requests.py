@@ -35,6 +35,7 @@ PRESETS = (
     "veryslow",
 )
 BITRATE_MIN, BITRATE_MAX = 10_000, 200_000_000  # bits per second
+AUDIO_BITRATE_MIN, AUDIO_BITRATE_MAX = 16_000, 320_000  # what both encoders do for stereo
 GOP_MIN, GOP_MAX = 0.1, 10.0  # seconds
 # A source channel that is not there yet is waited for, but a mistyped URL must not keep a slot.
 APPEAR_TIMEOUT_S = 120.0
@@ -47,7 +48,8 @@ PARAM_KEYS = (
     *PROMPT_KEYS, "width", "height", "max_framerate", "drop", "engine", "on_error",
     "on_error_after", "while_loading", "encode", *TIMEOUT_KEYS,
 )  # fmt: skip
-ENCODE_KEYS = ("preset", "bitrate", "crf", "gop_s")
+ENCODE_KEYS = ("preset", "bitrate", "crf", "gop_s", "audio", "audio_bitrate")
+AUDIOS = ("auto", "aac", "opus", "none")
 _DEFAULT = StreamConfig("", {})
 
 
@@ -259,6 +261,11 @@ def _encode(params: Mapping[str, Any], where: str) -> EncodeConfig | None:
         bitrate=bodies.integer(values, "bitrate", BITRATE_MIN, BITRATE_MAX, where),
         crf=default.crf if crf is None else float(crf),
         gop_s=default.gop_s if gop is None else float(gop),
+        audio=bodies.one_of(values, "audio", AUDIOS, where) or default.audio,
+        audio_bitrate=bodies.integer(
+            values, "audio_bitrate", AUDIO_BITRATE_MIN, AUDIO_BITRATE_MAX, where
+        )
+        or default.audio_bitrate,
     )
 
 

@@ -15,7 +15,7 @@ def add(past: Counters, present: Counters) -> Counters:
     sums: dict[str, Any] = {}
     for name in Counters.__struct_fields__:
         a, b = getattr(past, name), getattr(present, name)
-        if name == "dropped":
+        if isinstance(a, dict):
             sums[name] = {cause: a.get(cause, 0) + b.get(cause, 0) for cause in {**a, **b}}
         else:
             sums[name] = a + b

@@ -48,7 +48,7 @@ class Watchdog:
         to load another workflow beside the one it runs."""
         silent = now - self._heard_at
         status = self._status
-        has_output = status is not None and status.counters.frames_out > 0
+        has_output = status is not None and status.counters.came_out > 0
         patience = self._deadlines.silent
         if loading or not has_output:
             patience = max(patience, self._deadlines.first_frame)

@@ -80,8 +80,8 @@ class Stack:
 
 
 @contextlib.asynccontextmanager
-async def running() -> AsyncIterator[Stack]:
-    """Both servers as processes of their own, ended on leaving."""
+async def running(*flags: str) -> AsyncIterator[Stack]:
+    """Both servers as processes of their own, ended on leaving. ``flags``: of the control plane."""
     trickle, api = free_port(), free_port()
     with tempfile.TemporaryDirectory() as folder, (Path(folder) / "out").open("wb") as out:
 
@@ -92,7 +92,7 @@ async def running() -> AsyncIterator[Stack]:
 
         server = start("comfytrickle.cli.main", "trickle-server", "--port", str(trickle))
         begun = time.monotonic()
-        control = start("control_plane", "--port", str(api), "--log-dir", folder)
+        control = start("control_plane", "--port", str(api), "--log-dir", folder, *flags)
         try:
             stack = Stack(
                 f"http://127.0.0.1:{trickle}/", f"http://127.0.0.1:{api}", control.pid, 0.0

@@ -80,6 +80,9 @@ class EncodeConfig(msgspec.Struct, frozen=True):
     bitrate: int | None = None  # bits per second; takes the place of crf
     gop_s: float = 1.0  # seconds between keyframes = length of a segment
     threads: int = 1
+    # auto (as it came; what a workflow makes: AAC) | aac | opus (as it came when it is that) | none
+    audio: str = "auto"
+    audio_bitrate: int = 128_000  # bits per second, of sound that is encoded here
 
 
 class ResumePoint(msgspec.Struct, frozen=True):
@@ -253,6 +256,9 @@ class Counters(msgspec.Struct, frozen=True):
     Causes of dropped: damaged (bytes lost or undecodable), undecodable (waiting for a keyframe
     after damage), latest (a newer frame was there), framerate (max_framerate), error (the graph
     raised), encode, sink (it was never sent: the sink's server was away for too long).
+    Audio is counted in units: PES packets in, and out as they came or as they were encoded.
+    Causes of audio_dropped: damaged, late (silence was sent in its place), off (it is not wanted),
+    stale (it waited for a first frame for too long).
     """
 
     frames_in: int = 0
@@ -265,9 +271,21 @@ class Counters(msgspec.Struct, frozen=True):
     segments_lost: int = 0  # fell out of the server's window before they could be read
     audio_in: int = 0
     audio_out: int = 0
+    audio_silence: int = 0  # units of silence that were put into gaps; not in audio_out
+    audio_unheard: int = 0  # pieces of sound that went out without the workflow: it is too slow
+    audio_dropped: dict[str, int] = {}
     transport_retries: int = 0
     node_errors: int = 0
     passed_through: int = 0  # frames sent on as they came in, with a mark: no workflow made them
+
+    @property
+    def came_out(self) -> int:
+        """Frames; of a stream without video, units of audio."""
+        return self.frames_out or self.audio_out
+
+    @property
+    def came_in(self) -> int:
+        return self.frames_in or self.audio_in
 
 
 class Status(Message, frozen=True):

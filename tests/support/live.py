@@ -18,6 +18,8 @@ from typing import Any
 
 import aiohttp
 import av
+import numpy as np
+import numpy.typing as npt
 
 from comfytrickle.testsrc import counter
 from comfytrickle.testsrc.encoder import EncoderSpec
@@ -60,6 +62,17 @@ class Viewer(Collector):
 
     def counters(self) -> list[int | None]:
         return [frame.counter for frame in self.frames()]
+
+    @staticmethod
+    def lumas(data: list[bytes]) -> list[npt.NDArray[np.uint8]]:
+        """Of each frame of a whole stream: [height, width]."""
+        with av.open(io.BytesIO(b"".join(data)), "r", format="mpegts") as container:
+            return [luma(frame).copy() for frame in container.decode(video=0)]
+
+    @staticmethod
+    def read(data: list[bytes]) -> list[int | None]:
+        """The counters of a whole stream."""
+        return [counter.read(y) for y in Viewer.lumas(data)]
 
 
 class Source:

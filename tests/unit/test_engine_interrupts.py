@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from comfytrickle.messages import ParamsRejected, StreamConfig, UpdateParams
+from tests.support.deaf import deaf
 from tests.support.engine_nodes import Graph, around, n
 from workers.engine.protocol import Engine, NodeFailed, RunContext
 from workers.engine_stage import EngineStage
@@ -66,6 +67,7 @@ def staged(engine: Stuck, slot: Slot, output: Handover[Frame], stats: Stats) -> 
     return EngineStage(
         StreamConfig("s", WORKFLOW), slot, output, stats, cast(Engine, engine),
         on_ready=lambda _s: None, on_params=print, on_failed=print, on_error=raised,
+        **deaf(),
     )  # fmt: skip
 
 

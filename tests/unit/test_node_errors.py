@@ -19,6 +19,7 @@ from comfytrickle.messages import (
 )
 from comfytrickle.testsrc import counter
 from comfytrickle.testsrc.pattern import Pattern
+from tests.support.deaf import deaf
 from workers.engine.failures import node_failure
 from workers.engine.protocol import Engine, NodeFailed, RunContext
 from workers.engine_stage import EngineStage
@@ -234,6 +235,7 @@ class Run:
             on_params=answered,
             on_failed=lambda failed: run.failed.append(failed),
             on_error=lambda _stage, error: run.ended_by.append(error),
+            **deaf(),
         )  # fmt: skip
         run = cls(stage, slot, output, stats)
         stage.start()

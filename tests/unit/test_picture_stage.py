@@ -12,15 +12,15 @@ from comfytrickle.messages import FramesRefused, ResumePoint, StreamConfig
 from comfytrickle.mpegts.units import CLOCK, PTS_MASK
 from comfytrickle.testsrc import counter
 from tests.support.frame_sockets import RAW, jpeg, message, numbered, picture
-from workers.audio import AudioRoute
 from workers.inlet import Refusals
-from workers.items import Item, Packet, Picture, Resize, SourceEnd
+from workers.items import Item, Packet, Picture, Resize, SentFrame, SourceEnd
 from workers.media.colour import untagged
 from workers.media.frames import Frame
 from workers.media.slot import Slot
 from workers.outlet import Outlet
 from workers.picture_stage import PictureStage
 from workers.queues import Handover, Inbox, Outbox
+from workers.sound.route import SoundRoute
 from workers.stats import Stats
 from workers.uncoded_stage import UncodedStage
 
@@ -146,7 +146,7 @@ async def test_refusals_are_told_together() -> None:
 async def test_without_a_sink_frames_are_counted_and_let_go() -> None:
     source: Handover[Frame] = Handover(10)
     outbox: Outbox[Packet | None] = Outbox(1 << 20)
-    stage = UncodedStage(source, AudioRoute(), outbox, pytest.fail)  # type: ignore[arg-type]
+    stage = UncodedStage(source, SoundRoute(), outbox, pytest.fail)  # type: ignore[arg-type]
     stage.start()
     for n in range(3):
         source.put(Frame(picture(n), n * 3000, untagged(192), float(n), 4, n * 3000 + 7))
@@ -154,8 +154,8 @@ async def test_without_a_sink_frames_are_counted_and_let_go() -> None:
     for n in range(3):
         packet = await asyncio.wait_for(outbox.get(), PATIENCE_S)
         assert packet is not None and packet.data == b"" and not packet.begins
-        sent = packet.frame
-        assert sent is not None
+        sent = packet.sent
+        assert isinstance(sent, SentFrame)
         assert (sent.pts, sent.arrived, sent.segment) == (n * 3000, n, 4)
         assert sent.source_pts == n * 3000 + 7
     assert await asyncio.wait_for(outbox.get(), PATIENCE_S) is None

@@ -35,13 +35,20 @@ def test_no_program_is_known_by_segments_or_bytes_or_the_end() -> None:
     assert flood.problem([], 0.0) is not None
 
 
-def test_sound_alone_is_waited_with_for_a_while() -> None:
+def test_what_is_not_known_is_waited_with_for_a_while() -> None:
     source = Recognition()
     source.took(188, 50.0)
-    assert source.problem([SOUND], 50.0 + NO_VIDEO_S - 0.1) is None
-    said = source.problem([SOUND, UNKNOWN], 50.0 + NO_VIDEO_S) or ""
-    assert "audio aac" in said and "data of type 0x33" in said
-    assert source.problem([SOUND], 50.1, ended=True) is not None
+    assert source.problem([UNKNOWN], 50.0 + NO_VIDEO_S - 0.1) is None
+    said = source.problem([UNKNOWN], 50.0 + NO_VIDEO_S) or ""
+    assert "no video or sound" in said and "data of type 0x33" in said
+    assert source.problem([UNKNOWN], 50.1, ended=True) is not None
+
+
+def test_sound_alone_will_do() -> None:
+    source = Recognition()
+    source.took(188, 50.0)
+    for ended in (False, True):
+        assert source.problem([SOUND, UNKNOWN], 3600.0, ended=ended) is None
 
 
 def test_announced_video_may_pause() -> None:

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from comfytrickle.messages import ConfigureWarm, EngineConfig, StreamConfig
+from tests.support.deaf import deaf
 from tests.support.engine_nodes import Base, Graph, around, engine, n
 from tests.support.sound_nodes import hearing, sound_engine
 from workers.engine.protocol import NodeFailed
@@ -86,6 +87,7 @@ def stream(warmed: WarmEngine, graph: Graph, frames: int) -> list[Exception]:
         on_params=lambda _: None,
         on_failed=lambda _: None,
         on_error=lambda _stage, error: failed.append(error),
+        **deaf(),
     )  # fmt: skip
     stage.start()
     for index in range(frames):

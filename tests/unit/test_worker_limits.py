@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 import torch
@@ -15,10 +14,9 @@ from comfytrickle.messages import EngineConfig, StreamConfig
 from tests.support.pool import ROOT
 from workers import device, limits
 from workers.engine.factory import build_engine
-from workers.engine.protocol import Engine, NodeFailed
-from workers.engine_stage import EngineStage
-from workers.media.slot import Slot
-from workers.queues import Handover
+from workers.engine.protocol import NodeFailed
+from workers.node_errors import Reaction
+from workers.node_trouble import NodeTrouble
 from workers.stats import Stats
 
 # In a process of its own: such a limit cannot be lifted again.
@@ -106,16 +104,12 @@ def test_a_fatal_error_of_the_device_is_told_from_a_nodes_own(
 
 def test_a_frame_that_met_a_fatal_error_ends_the_stage(monkeypatch: pytest.MonkeyPatch) -> None:
     cuda = Cuda(monkeypatch)
-    engine = cast(Engine, SimpleNamespace(device=torch.device("cuda:0")))
-    stage = EngineStage(
-        StreamConfig("s", {}), Slot(), Handover(1), Stats(), engine,
-        on_ready=print, on_params=print, on_failed=print, on_error=print,
-    )  # fmt: skip
+    trouble = NodeTrouble("frame", StreamConfig("s", {}), Stats(), print)
     error = NodeFailed("7", "Hog", "RuntimeError: CUDA error: unspecified launch failure")
-    stage._check_device(error)  # the node's own affair: the next frame is tried
+    assert trouble.met(error) is Reaction.DROP  # the node's own affair: the next frame is tried
     cuda.problem = "CUDA error: unspecified launch failure"
     with pytest.raises(device.DeviceFailed, match=r"unspecified launch failure; met in: node 7"):
-        stage._check_device(error)
+        trouble.met(error)
 
 
 def test_the_share_of_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,6 +72,15 @@ class Pieces:
         self._begin(self._rate, self._channels)
         return self.take()
 
+    def leave(self) -> list[Sound]:
+        """All there is; the last piece is as short as it is. It can go on after that."""
+        pieces = self.take()
+        if self._have:
+            joined = np.concatenate(self._parts, axis=1)
+            pieces.append(Sound(joined, self._rate, self._anchor.pts(self._given)))
+        self._begin(self._rate, self._channels)
+        return pieces
+
     def _begin(self, rate: int, channels: int) -> None:
         self._rate, self._channels = rate, channels
         self._size = max(1, round(rate * self._seconds))

@@ -16,11 +16,17 @@ from comfytrickle.cli import running
 from comfytrickle.errors import ComfytrickleError
 
 if TYPE_CHECKING:
+    from aiohttp import ClientSession
+
     from comfytrickle.testsrc.sending import Sent
     from comfytrickle.testsrc.sources import Chunk
     from comfytrickle.trickle.publisher import Publisher
 
 TESTSRC = "testsrc"
+
+
+class ChannelTaken(ComfytrickleError):
+    """Another publisher writes the channel."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -49,6 +55,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add("--loop", action="store_true", help="play a file again and again, timestamps going on")
     add("--size", type=running.size, default=(512, 512), metavar="WxH", help="testsrc: 512x512")
     add("--fps", type=running.rate, default=Fraction(30), help="testsrc: frames per second (30)")
+    add("--beep", action="store_true", help="testsrc: a flash and a beep at every full second")
     add("--frames", type=running.count, metavar="N", help="end after N video frames")
     add("--seconds", type=running.positive, metavar="S", help="end after S seconds of media")
     add(
@@ -61,6 +68,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     add(
         "--no-delete", dest="delete", action="store_false", help="leave the channel open at the end"
+    )
+    add(
+        "--force",
+        action="store_true",
+        help="also to a channel that somebody publishes to already: it will be of use to nobody",
     )
     add("--insecure", action="store_true", help="do not verify the server's certificate")
     add("--json", action="store_true", help="print the summary as one JSON object on stdout")
@@ -88,7 +100,8 @@ def _chunks(args: argparse.Namespace) -> Iterator[Chunk]:
         return file_chunks(Path(args.source), args.loop, args.gop)
     width, height = args.size
     gop = max(1, round(args.gop * args.fps))
-    return pattern_chunks(EncoderSpec(width, height, args.fps, gop=gop), args.frames)
+    spec = EncoderSpec(width, height, args.fps, gop=gop)
+    return pattern_chunks(spec, args.frames, beep=args.beep)
 
 
 async def _publish(args: argparse.Namespace) -> None:
@@ -100,7 +113,12 @@ async def _publish(args: argparse.Namespace) -> None:
     began = time.monotonic()
     realtime = args.realtime if args.realtime is not None else args.source == TESTSRC
 
-    async def work(publisher: Publisher) -> None:
+    publisher: Publisher | None = None
+
+    async def work() -> None:
+        nonlocal publisher
+        delete = await _delete_at_end(session, args)
+        publisher = Publisher(session, args.url, delete_on_close=delete)
         progress = asyncio.create_task(_progress(args.url, sent, publisher))
         try:
             await publisher.start()
@@ -116,12 +134,37 @@ async def _publish(args: argparse.Namespace) -> None:
             progress.cancel()
 
     async with open_session(verify_tls=not args.insecure) as session:
-        publisher = Publisher(session, args.url, delete_on_close=args.delete)
         try:
-            ended = await running.until_signal(work(publisher))
+            ended = await running.until_signal(work())
         finally:
-            await publisher.close()
-    _summary(args, sent, publisher, time.monotonic() - began, ended)
+            if publisher is not None:
+                await publisher.close()
+    retries = 0 if publisher is None else publisher.counters.retries
+    _summary(args, sent, retries, time.monotonic() - began, ended)
+
+
+async def _delete_at_end(session: ClientSession, args: argparse.Namespace) -> bool | None:
+    """Whether the channel is to be deleted at the end; None: if this publisher made it.
+
+    Raises ChannelTaken when somebody else publishes to it: each would throw away what the other
+    sends, and the first to end would end the channel for both.
+    """
+    from comfytrickle.trickle.client_session import TRANSPORT_ERRORS
+    from comfytrickle.trickle.writers import look
+
+    try:
+        found = await look(session, args.url)
+    except TRANSPORT_ERRORS:
+        # The publisher goes on trying; a server that was away may have lost its channels.
+        return None if args.delete else False
+    if found.written and not args.force:
+        raise ChannelTaken(
+            f"{args.url}: somebody publishes to this channel already; end that one, or take another"
+            " channel"
+        )
+    if not args.delete:
+        return False
+    return True if found.certain and not found.written else None
 
 
 async def _progress(url: str, sent: Sent, publisher: Publisher) -> None:
@@ -138,7 +181,7 @@ async def _progress(url: str, sent: Sent, publisher: Publisher) -> None:
 
 
 def _summary(
-    args: argparse.Namespace, sent: Sent, publisher: Publisher, seconds: float, ended: str
+    args: argparse.Namespace, sent: Sent, retries: int, seconds: float, ended: str
 ) -> None:
     report: dict[str, Any] = {
         "url": args.url,
@@ -148,7 +191,7 @@ def _summary(
         "media_s": round(sent.media_s, 3),
         "seconds": round(seconds, 3),
         "late": sent.late,
-        "retries": publisher.counters.retries,
+        "retries": retries,
         "interrupted": ended == "signal",
     }
     if args.json:

@@ -52,14 +52,17 @@ class Pattern:
         self._diameter = max(4, min(width, height) // 6)
         self._ball_mask = self._draw_ball()
 
-    def render(self, n: int, out: RGB | None = None) -> RGB:
+    def render(self, n: int, out: RGB | None = None, *, flash: bool = False) -> RGB:
         """Frame ``n`` (0 and up; the counter wraps at counter.PERIOD) as uint8 [H, W, 3].
 
-        Drawn into ``out`` when given.
+        Drawn into ``out`` when given. ``flash``: bars and ramp are white.
         """
         if out is None:
             out = np.empty_like(self._background)
         np.copyto(out, self._background)
+        if flash:
+            top, bottom = self._stage
+            out[top:bottom] = 255
         self._ball(out, n)
         eighth = self.height // 8
         self._text(out, f"{n:06d}", self.height * 6 // 8 + eighth // 8)
