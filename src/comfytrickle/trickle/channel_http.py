@@ -16,6 +16,7 @@ from comfytrickle.trickle.protocol import (
     HEADER_EXPECT_CONTENT,
     HEADER_LATEST,
     HEADER_SEQ,
+    HEADER_WRITERS,
     STATUS_NOT_IN_WINDOW,
 )
 
@@ -47,6 +48,7 @@ class Answer:
     latest: int | None = None
     closed: bool = False
     empty: bool = False  # Content-Length: 0
+    writers: int | None = None
 
 
 def parse_answer(status: int, headers: Mapping[str, str]) -> Answer:
@@ -57,11 +59,20 @@ def parse_answer(status: int, headers: Mapping[str, str]) -> Answer:
         latest=_number(headers.get(HEADER_LATEST)),
         closed=bool(headers.get(HEADER_CLOSED)),
         empty=headers.get("Content-Length") == "0",
+        writers=_number(headers.get(HEADER_WRITERS)),
     )
 
 
 def _number(text: str | None) -> int | None:
     return int(text) if text is not None and text.isdecimal() else None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What GET /c/next says. ``writers``: POSTs that are open; None: this server does not tell."""
+
+    next: int
+    writers: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,12 +139,20 @@ class ChannelHttp:
 
     async def next(self) -> int | None:
         """GET /c/next: the channel's next seq; None if there is no such channel."""
-        answer = await self._short("GET", segment_url(self._url, "next"))
+        standing = await self._standing({})
+        return None if standing is None else standing.next
+
+    async def standing(self) -> Standing | None:
+        """GET /c/next, and who writes; None if there is no such channel."""
+        return await self._standing({HEADER_WRITERS: "?"})
+
+    async def _standing(self, headers: Mapping[str, str]) -> Standing | None:
+        answer = await self._short("GET", segment_url(self._url, "next"), headers)
         if answer.status == 404:
             return None
         if answer.status != 200 or answer.latest is None:
             raise self._unfit(answer.status, "next")
-        return answer.latest
+        return Standing(answer.latest, answer.writers)
 
     async def probe(self, seq: int) -> Held:
         """Ask how much of segment ``seq`` the server has.

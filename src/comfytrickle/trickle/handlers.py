@@ -10,7 +10,13 @@ from aiohttp import HttpVersion11, hdrs, web
 from comfytrickle.trickle import replies
 from comfytrickle.trickle.egress import Egress, first_byte_or_close
 from comfytrickle.trickle.ingest import Ingest, Outcome
-from comfytrickle.trickle.protocol import HEADER_EXPECT_CONTENT, HEADER_RESET, SEQ_CURRENT, SEQ_NEXT
+from comfytrickle.trickle.protocol import (
+    HEADER_EXPECT_CONTENT,
+    HEADER_RESET,
+    HEADER_WRITERS,
+    SEQ_CURRENT,
+    SEQ_NEXT,
+)
 from comfytrickle.trickle.replies import trickle_headers
 from comfytrickle.trickle.segment import Segment
 from comfytrickle.trickle.store import CHANGES, Channel, Limits, Store, StoreFull
@@ -230,7 +236,8 @@ class Handlers:
             return replies.no_stream()
         latest = channel.next
         if index == NEXT:
-            return replies.next_number(latest)
+            asked = HEADER_WRITERS in request.headers
+            return replies.next_number(latest, channel.writers if asked else None)
         seq = parse_index(index)
         if seq is None or seq < SEQ_CURRENT:
             return replies.invalid_index()

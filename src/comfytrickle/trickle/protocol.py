@@ -9,6 +9,8 @@ from __future__ import annotations
 HEADER_SEQ = "Lp-Trickle-Seq"  # reply: the segment this is
 HEADER_LATEST = "Lp-Trickle-Latest"  # reply: the channel's next seq
 HEADER_CLOSED = "Lp-Trickle-Closed"  # reply: the channel ended
+# Of this server alone: a request for /next asks with it how many POSTs are open, the reply says so.
+HEADER_WRITERS = "Lp-Trickle-Writers"
 HEADER_RESET = "Lp-Trickle-Reset"  # request: close all earlier open segments
 HEADER_EXPECT_CONTENT = "Expect-Content"  # request, POST /channel: the channel's mime type
 

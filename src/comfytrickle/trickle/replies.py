@@ -9,6 +9,7 @@ from comfytrickle.trickle.protocol import (
     HEADER_CLOSED,
     HEADER_LATEST,
     HEADER_SEQ,
+    HEADER_WRITERS,
     REASON_NOT_IN_WINDOW,
     STATUS_NOT_IN_WINDOW,
 )
@@ -64,12 +65,12 @@ def not_in_window(seq: int, latest: int) -> web.Response:
     )
 
 
-def next_number(number: int) -> web.Response:
-    """Row 30."""
-    return web.Response(
-        body=str(number).encode(),
-        headers={"Content-Type": _PLAIN, **trickle_headers(latest=number)},
-    )
+def next_number(number: int, writers: int | None) -> web.Response:
+    """Row 30. ``writers``: None unless it was asked for."""
+    headers = {"Content-Type": _PLAIN, **trickle_headers(latest=number)}
+    if writers is not None:
+        headers[HEADER_WRITERS] = str(writers)
+    return web.Response(body=str(number).encode(), headers=headers)
 
 
 def empty(headers: dict[str, str] | None = None, *, close: bool = False) -> web.Response:

@@ -57,6 +57,11 @@ class Channel:
         """Seconds since the channel was made or a byte came in."""
         return self._clock() - self._touched
 
+    @property
+    def writers(self) -> int:
+        """POSTs that are open on it, those that wait for a first byte included."""
+        return sum(segment.writers for segment in self.segments())
+
     def resolve(self, seq: int) -> int:
         """SEQ_NEXT and SEQ_CURRENT as numbers; others as they are (rows 7, 21)."""
         if seq == SEQ_NEXT:
