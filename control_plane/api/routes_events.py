@@ -32,14 +32,19 @@ class _Looking:
     def __call__(self) -> Look:
         registry = self._service.streams.registry
         ended = {
-            stream: self._ended.get(stream) or lean(stream_report(stream.facts()))
-            for stream in registry.finished()
+            stream: self._ended.get(stream) or _status(stream) for stream in registry.finished()
         }
         self._ended = ended
         streams = {stream.id: status for stream, status in ended.items()}
         for stream in registry.active():  # an id that runs again: the running one wins
-            streams[stream.id] = lean(stream_report(stream.facts()))
-        return streams, health_report(self._service)
+            streams[stream.id] = _status(stream)
+        shown = {stream.id: stream for stream in (*ended, *registry.active())}
+        texts = {stream_id: tuple(s.texts) for stream_id, s in shown.items() if s.texts}
+        return Look(streams, health_report(self._service), texts)
+
+
+def _status(stream: Stream) -> dict[str, Any]:
+    return lean(stream_report(stream.facts()), stream.applied)
 
 
 async def events(request: web.Request) -> web.StreamResponse:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 import aiohttp
 import msgspec
@@ -19,9 +20,9 @@ _SEGMENT_S = 1.0
 _WAITING = 1000  # lines
 
 
-def to_line(line: TextLine) -> bytes:
-    """One line of JSON, less than 64 KiB, with its end. ``timestamp``: milliseconds since 1970."""
-    value = {
+def as_object(line: TextLine) -> dict[str, Any]:
+    """``timestamp``: milliseconds since 1970."""
+    value: dict[str, Any] = {
         "text": line.text,
         "node_id": line.node_id,
         "pts": line.pts,
@@ -29,7 +30,12 @@ def to_line(line: TextLine) -> bytes:
     }
     if line.truncated:
         value["truncated"] = True
-    return msgspec.json.encode(value) + b"\n"
+    return value
+
+
+def to_line(line: TextLine) -> bytes:
+    """One line of JSON, less than 64 KiB, with its end."""
+    return msgspec.json.encode(as_object(line)) + b"\n"
 
 
 class StreamTexts:

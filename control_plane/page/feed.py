@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
+from comfytrickle.messages import TextLine
 from control_plane.page.feed_events import HEARTBEAT, Changes
 from control_plane.waiting import happens_within
 
@@ -21,7 +22,13 @@ EVERY_S = 1.0
 HEARTBEAT_S = 10.0  # of silence; proxies close a connection that says nothing
 QUEUED = 15  # looks that a reader may be behind, besides what its socket holds
 
-Look = tuple[Mapping[str, Mapping[str, Any]], Mapping[str, Any]]  # statuses by id, health
+
+class Look(NamedTuple):
+    """What there is at one moment. ``texts``: the last ones of each stream that said any."""
+
+    streams: Mapping[str, Mapping[str, Any]]  # statuses by id
+    health: Mapping[str, Any]
+    texts: Mapping[str, Sequence[TextLine]]
 
 
 class Reader:

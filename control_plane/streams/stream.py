@@ -31,6 +31,7 @@ from control_plane.placement.devices import Device
 from control_plane.processes.worker import Worker
 from control_plane.shapes import totals
 from control_plane.shapes.reports import StreamFacts
+from control_plane.streams.applied import APPLIED_KEPT, Applied, describe
 from control_plane.streams.quarantine import Death
 
 SAMPLE_EVERY_S = 1.0
@@ -61,6 +62,7 @@ class Stream:
         self.finished = asyncio.Event()  # its slot is free again
         self.update_lock = asyncio.Lock()
         self.last_attempt = 0  # of a revision; refused ones are not used again
+        self.applied: deque[Applied] = deque(maxlen=APPLIED_KEPT)  # the last changes
         self.log_tail: str | None = None
         # Told of frames that came by the inlet and could not be decoded.
         self.on_refused: Callable[[FramesRefused], None] | None = None
@@ -97,14 +99,16 @@ class Stream:
     def take_params(self, params: UpdateParams) -> None:
         """They were applied: from here on, this is the configuration."""
         given = {k: v for k, v in msgspec.structs.asdict(params).items() if v is not None}
-        self.config = msgspec.structs.replace(self.config, **given)
+        before, self.config = self.config, msgspec.structs.replace(self.config, **given)
+        if what := describe(before, self.config):
+            self.applied.append(Applied(time.time(), params.revision, what))
 
     def on_message(self, message: ToParent) -> None:
         """The worker's reports, as they come: remembers the counters of some seconds ago, and the
         last texts."""
         if isinstance(message, Status):
             now = time.monotonic()
-            if message.counters.frames_out == 0:
+            if message.counters.came_out == 0:
                 # What came in before the stream was there is caught up with, not suffered.
                 self._begins_at = now + SETTLE_S
             elif now >= self._begins_at and self._is_sample_due(now):

@@ -19,7 +19,7 @@ REFUSED = ("status of 400", "status of 409", "status of 503")  # the browser's o
 
 @pytest.fixture(scope="module")
 def shared_pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pool]:
-    flags = ("--devices", "cpu:1", "--keep-finished", "0")
+    flags = ("--devices", "cpu:1", "--keep-finished", "1")
     with running_pool(tmp_path_factory.mktemp("pool"), *flags) as pool:
         yield pool
 
@@ -86,13 +86,13 @@ async def test_a_refused_start_is_shown_where_it_belongs(
 
         await seat.page.get_by_label("Source channel").fill("ftp://somewhere/in")
         await start.click()
-        await problem_of(seat, "Source channel", "must be http:// or https://", "Subscribe_url: ")
+        await problem_of(seat, "Source channel", "Source channel must be http:// or https://")
 
         await seat.page.get_by_label("Source channel").fill(live.url("in"))
         await seat.page.get_by_label("Width").fill("321")
         await seat.page.get_by_label("Height").fill("240")
         await start.click()
-        await problem_of(seat, "Width", "must be even (4:2:0 video), not 321")
+        await problem_of(seat, "Width", "Width must be even (4:2:0 video), not 321.")
         assert await seat.evaluate("() => document.activeElement.name") == "params.width"
         await seat.page.get_by_label("Width").fill("320")
 
@@ -117,12 +117,97 @@ async def test_a_refused_start_is_shown_where_it_belongs(
         assert list((await api.get("/streams"))[1]["streams"]) == ["taken"]
 
 
-async def problem_of(seat: Seat, label: str, words: str, begins: str = "") -> None:
+async def problem_of(seat: Seat, label: str, words: str) -> None:
     """The field is marked, and described by what is wrong with it."""
     control = seat.page.get_by_label(label)
     described = await control.get_attribute("aria-describedby")
-    await seat.page.locator(f"#{described}", has_text=begins + words).wait_for()
+    problem = seat.page.locator(f"#{described}", has_text=words)
+    await problem.wait_for()
+    assert (await problem.inner_text()).startswith(words)
     assert await control.get_attribute("aria-invalid") == "true"
+
+
+MORE = {
+    "When the workflow is too slow": ("params.drop", "never"),
+    "When a node fails": ("params.on_error", "passthrough"),
+    "After failed frames": ("params.on_error_after", "7"),
+    "While another workflow loads": ("params.while_loading", "notice"),
+    "Most frames": ("params.max_framerate", "12.5"),
+    "Wait for the source": ("params.appear_timeout_s", "90"),
+    "End without frames": ("params.idle_timeout_s", "45"),
+    "Encoder preset": ("params.encode.preset", "veryfast"),
+    "Quality": ("params.encode.crf", "30"),
+    "Bit rate": ("params.encode.bitrate", "400000"),
+    "Keyframe each": ("params.encode.gop_s", "0.5"),
+}
+
+
+async def fill(seat: Seat, label: str, value: str) -> None:
+    control = seat.page.get_by_label(label).first
+    if await control.evaluate("(e) => e.tagName") == "SELECT":
+        await control.select_option(value)
+    else:
+        await control.fill(value)
+
+
+async def values(seat: Seat) -> dict[str, str]:
+    """Of all fields of the form, by their names."""
+    fields = "[...document.querySelector('.start form').elements].filter((e) => e.name)"
+    read = f"() => Object.fromEntries({fields}.map((e) => [e.name, e.value]))"
+    found = await seat.evaluate(read)
+    return dict(found)
+
+
+async def test_every_setting_of_a_start_and_the_same_again(
+    browser: Chromium, api: Api, live: Live
+) -> None:
+    async with live.source("in"), browser.visit(api.pool.url, allowed=REFUSED) as seat:
+        await seat.go("#/start")
+        await seat.page.get_by_label("Source channel").fill(live.url("in"))
+        await seat.page.get_by_label("Sink channel").fill(live.url("out"))
+        await seat.page.get_by_label("Name").fill("much")
+        more = seat.page.get_by_text("More settings")
+        quality = seat.page.get_by_label("Quality")
+        assert not await quality.is_visible(), "it is not folded away"
+        await more.click()
+        for label, (_, value) in MORE.items():
+            await fill(seat, label, value)
+        await fill(seat, "Events", live.url("events"))
+        await quality.fill("70")
+        await more.click()
+        await seat.find("button", "Start", exact=True).click()
+        await problem_of(seat, "Quality", "Quality must be from 0 to 51, not 70.")
+        assert await quality.is_visible(), "what is wrong is not shown"
+        assert not (await api.get("/streams"))[1]["streams"]
+        await quality.fill("30")
+        await seat.find("button", "Start", exact=True).click()
+        await seat.find("heading", "much", level=1).wait_for()
+        params = (await api.get("/stream/much/params"))[1]["params"]
+        expected = {
+            "drop": "never", "on_error": "passthrough", "on_error_after": 7,
+            "while_loading": "notice", "max_framerate": 12.5,
+            "appear_timeout_s": 90, "idle_timeout_s": 45,
+        }  # fmt: skip
+        assert {key: params[key] for key in expected} == expected
+        encode = {"preset": "veryfast", "crf": 30, "bitrate": 400_000, "gop_s": 0.5}
+        assert {key: params["encode"][key] for key in encode} == encode
+
+        assert not await seat.find("link", "Start again").is_visible()
+        await seat.find("button", "Stop").click()
+        await seat.find("link", "Start again").click()
+        await seat.see("Filled in with what much ran with last.")
+        found = await values(seat)
+        for name, value in MORE.values():
+            assert found[name] == value, name
+        assert found["subscribe_url"] == live.url("in") and found["gateway_request_id"] == "much"
+        assert found["publish_url"] == live.url("out")
+        assert found["events_url"] == live.url("events")
+        assert json.loads(found["params.prompt"]) == params["prompt"]
+        await seat.shot("form-again")
+        await seat.find("button", "Start", exact=True).click()
+        await seat.find("heading", "much", level=1).wait_for()
+        await api.wait("much", lambda s: s["running"] and (s["frame_count"] or 0) > 3)
+        assert (await api.get("/stream/much/params"))[1]["params"] == params
 
 
 async def test_the_camera_of_the_browser_is_the_source(browser: Chromium, api: Api) -> None:
@@ -158,7 +243,10 @@ async def test_the_camera_of_the_browser_is_the_source(browser: Chromium, api: A
         await seat.find("button", "Use my camera").click()
         await seat.page.locator(".health", has_text="Running well").first.wait_for()
         await seat.find("button", "Stop").click()
-        await seat.see("There is no such stream (any more).")  # --keep-finished 0
+        await seat.find("link", "Start again").wait_for()
+        await api.start("other", "http://127.0.0.1:9/in", "http://127.0.0.1:9/out")
+        await api.post("/stream/other/stop?wait=30")
+        await seat.see("There is no such stream (any more).")  # --keep-finished 1
 
 
 async def test_the_token_is_asked_for_and_kept(

@@ -110,9 +110,11 @@ def wait_ready(url: str, process: subprocess.Popen[bytes], log: Path, timeout: f
 
 
 @contextlib.contextmanager
-def running_pool(folder: Path, *flags: str, ready: bool = True) -> Iterator[Pool]:
+def running_pool(
+    folder: Path, *flags: str, ready: bool = True, port: int | None = None
+) -> Iterator[Pool]:
     """Start it, wait until it is ready; at the end SIGTERM it and check that nothing is left."""
-    port = free_port()
+    port = port or free_port()
     log, log_dir = folder / "control-plane.log", folder / "logs"
     with log.open("wb") as out:
         process = subprocess.Popen(

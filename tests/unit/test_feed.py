@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import deque
 from typing import Any
 
 import pytest
 
+from comfytrickle.messages import TextLine
 from control_plane.page import feed as feed_module
 from control_plane.page.feed import QUEUED, Feed, Look
-from control_plane.page.feed_events import HEARTBEAT, Changes, lean
+from control_plane.page.feed_events import HEARTBEAT, LINES_TOLD, TEXT_TOLD, Changes, lean
+from control_plane.streams.applied import Applied
 from tests.support.streams import until
 
 DEADLINE_S = 20.0
@@ -54,11 +57,55 @@ def test_only_what_differs_is_told() -> None:
 def test_a_lean_status_has_all_but_the_ends_of_logs() -> None:
     death = {"time": "t", "exit_cause": "signalled", "log_tail": "long"}
     full = status("one", deaths=[death], last_error={"kind": "node", "log_tail": "long"})
-    assert lean(full) == status(
-        "one", deaths=[{"time": "t", "exit_cause": "signalled"}], last_error={"kind": "node"}
+    change = {"time": "2026-01-01T00:00:00.500Z", "revision": 3, "what": ["width: 2 -> 4"]}
+    applied = Applied(1767225600.5, 3, ("width: 2 -> 4",))
+    assert lean(full, [applied]) == status(
+        "one",
+        deaths=[{"time": "t", "exit_cause": "signalled"}],
+        last_error={"kind": "node"},
+        changes=[change],
     )
+    assert lean(full)["changes"] == []
     assert lean({**full, "last_error": None})["last_error"] is None
     assert full["deaths"][0]["log_tail"] == "long"
+
+
+def text(number: int, more: str = "") -> TextLine:
+    return TextLine(f"frame {number}{more}", "6", number, 1.5)
+
+
+def said(events: bytes) -> list[tuple[list[str], int]]:
+    """The texts and how many were skipped, of each event that tells of some."""
+    found = [data for name, data in read(events) if name == "texts"]
+    return [([line["text"] for line in data["lines"]], data["skipped"]) for data in found]
+
+
+def test_texts_are_told_once_and_the_last_ones_to_who_comes_later() -> None:
+    changes, lines = Changes(), deque([text(1), text(2)], maxlen=50)
+    assert said(changes.update({"one": status("one")}, {}, {"one": lines})) == [
+        (["frame 1", "frame 2"], 0)
+    ]
+    assert changes.update({"one": status("one")}, {}, {"one": lines}) == b""
+    lines.append(text(2))  # it says the same again
+    assert read(changes.update({"one": status("one")}, {}, {"one": lines})) == [
+        ("texts", {"request_id": "one", "skipped": 0, "lines": [
+            {"text": "frame 2", "node_id": "6", "pts": 2, "timestamp": 1500}]})
+    ]  # fmt: skip
+    assert said(changes.everything()) == [(["frame 1", "frame 2", "frame 2"], 0)]
+    lines.extend(text(n) for n in range(100))  # all that was known has been pushed out
+    last = [f"frame {n}" for n in range(100 - LINES_TOLD, 100)]
+    told = said(changes.update({"one": status("one")}, {}, {"one": lines}))
+    assert told == [(last, 50 - LINES_TOLD)]
+    assert said(changes.everything()) == [(last, 0)]
+    changes.update({}, {}, {})
+    assert said(changes.everything()) == []
+
+
+def test_a_long_text_is_cut_and_says_so() -> None:
+    changes = Changes()
+    changes.update({}, {}, {"one": [text(1, "x" * TEXT_TOLD)]})
+    [(_, told)] = [pair for pair in read(changes.everything()) if pair[0] == "texts"]
+    assert len(told["lines"][0]["text"]) == TEXT_TOLD and told["lines"][0]["truncated"] is True
 
 
 class Looking:
@@ -66,11 +113,12 @@ class Looking:
 
     def __init__(self) -> None:
         self.streams: dict[str, dict[str, Any]] = {}
+        self.texts: dict[str, list[TextLine]] = {}
         self.count = 0
 
     def __call__(self) -> Look:
         self.count += 1
-        return dict(self.streams), {"status": "OK"}
+        return Look(dict(self.streams), {"status": "OK"}, dict(self.texts))
 
 
 def no_cut() -> None:

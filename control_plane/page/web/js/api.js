@@ -89,10 +89,3 @@ export async function refusal(answer) {
   }
   return new Refusal(answer.status, body, retryAfter);
 }
-
-/** In words, what a failed call came to. */
-export function inWords(error) {
-  if (!(error instanceof Refusal)) return "The control plane cannot be reached. Is it still running?";
-  const again = error.status === 503 && error.retryAfter ? ` Try again in ${error.retryAfter} s.` : "";
-  return error.message.charAt(0).toUpperCase() + error.message.slice(1) + "." + again;
-}

@@ -1,9 +1,10 @@
 // Changing a stream while it runs: knobs, size and rate, another workflow.
 
-import { call, inWords, streamPath } from "./api.js";
+import { call, streamPath } from "./api.js";
 import { h, say, setText } from "./dom.js";
-import { choice, clearAll, field, ON_ERROR, params, showAt, sizeFields } from "./fields.js";
+import { choice, clearAll, controlOf, field, fillParams, number, ON_ERROR, params, showRefusal, sizeFields } from "./fields.js";
 import { knobsView } from "./knobs.js";
+import { sentence } from "./refusals.js";
 import { workflowField } from "./workflow_field.js";
 
 /** {element, update(status), close()} */
@@ -21,7 +22,8 @@ export function changeView(id) {
   const result = h("p.result", { role: "status", hidden: true });
   const button = h("button.primary", {}, "Apply");
   const form = h("form.stack", { noValidate: true, onsubmit: apply, oninput: edit },
-    h("div.fields", {}, sizeFields(), field("When a node fails", choice("params.on_error", ON_ERROR))),
+    h("div.fields", {}, sizeFields(), field("Most frames", number("params.max_framerate", { min: 0.1, max: 240, step: "any", placeholder: "no limit" }), "per second"),
+      field("When a node fails", choice("params.on_error", ON_ERROR))),
     workflow.element, result,
     h("p.row.end", {}, h("button", { type: "button", onclick: () => read(true) }, "As it runs"), button));
   const element = h("div.stack", {},
@@ -36,18 +38,12 @@ export function changeView(id) {
       engine = answer.params.engine;
       if (all) {
         edited = false;
-        fill(answer.params);
+        fillParams(form, answer.params);
         workflow.set(JSON.stringify(answer.params.prompt, null, 2));
       }
       await knobs.show(answer.params.prompt, engine);
     } catch (error) {
-      show(inWords(error), true);
-    }
-  }
-
-  function fill(given) {
-    for (const name of ["width", "height", "max_framerate", "on_error"]) {
-      form.elements[`params.${name}`].value = given[name] ?? "";
+      show(sentence(error), true);
     }
   }
 
@@ -61,10 +57,17 @@ export function changeView(id) {
     try {
       const { revision: now } = await send({ prompt: graph });
       if (!edited) workflow.set(JSON.stringify(graph, null, 2));
-      setText(knobsResult, `Revision ${now} runs.`);
+      sayOfKnobs(`Revision ${now} runs.`, false);
     } catch (error) {
-      setText(knobsResult, inWords(error));
+      sayOfKnobs(`Not applied: ${knobs.inWords(error) ?? sentence(error, "The workflow")}`, true);
+      throw error;
     }
+  }
+
+  function sayOfKnobs(words, bad) {
+    knobsResult.classList.toggle("problem", bad);
+    knobsResult.classList.toggle("soft", !bad);
+    setText(knobsResult, words);
   }
 
   async function apply(event) {
@@ -81,10 +84,10 @@ export function changeView(id) {
     } catch (error) {
       if (error.nodeErrors || /prompts?$/.test(error.field ?? "")) {
         workflow.show(error);
-        show("Not applied: the old workflow goes on. " + inWords(error), true);
+        show("Not applied: the old workflow goes on. " + sentence(error, "The workflow"), true);
       } else {
-        if (error.field) showAt(form, error.field, inWords(error));
-        show(`Not applied: ${inWords(error)}`, true);
+        if (error.field) showRefusal(form, error);
+        show(`Not applied: ${sentence(error, controlOf(form, error.field).label)}`, true);
       }
     } finally {
       busy = false;

@@ -1,7 +1,8 @@
 // Before and after, one over the other or side by side. Both halves are of the same frame.
 
-import { h } from "./dom.js";
+import { h, setText } from "./dom.js";
 import { Frames, IN, OUT, Painter } from "./frames.js";
+import { healthOf } from "./words.js";
 
 // How to compare, and which pictures that needs: what goes out may fail while something comes in.
 const MODES = [
@@ -15,15 +16,22 @@ const WIDTH = 960; // no more pixels than a screen shows
 
 let lastMode = "slider"; // it stays from one stream to the next
 
+/** What there is to wait for. */
+function waitsFor(status) {
+  const { tone, sentence } = healthOf(status);
+  if (tone === "ok") return "they come at any moment.";
+  return sentence.replace(/^Ready(;|, but) /, "").replace(/^./, (c) => c.toLowerCase());
+}
+
 /** {element, update(status), close()}. `running`: whether it does; `onPicture(picture)` is told of each that was drawn. */
 export function compareView(id, running, onPicture) {
   const canvases = [IN, OUT].map((side) =>
     h("canvas", { width: 16, height: 9, role: "img", data: { side: side === IN ? "in" : "out" },
       aria: { label: side === IN ? "The picture as it comes in" : "The picture as it goes out" } }));
   const mark = h("p.mark", { hidden: true }, "Not what the workflow made: a node failed, or it still loads");
-  const nothing = h("p.nothing", {}, "Waiting for pictures …");
+  const nothing = h("p.nothing", {}, "Waiting for pictures …"); // as long as there are none
   const range = h("input", { type: "range", min: 0, max: 100, value: 50, aria: { label: "How much of the picture shows what came in, in percent" } });
-  const screen = h("div.screen", {},
+  const screen = h("div.screen", { data: { empty: "yes" } },
     h("figure.before", {}, canvases[IN], h("figcaption", {}, "Before")),
     h("figure.after", {}, canvases[OUT], h("figcaption", {}, "After")),
     h("div.seam"), mark, nothing, range);
@@ -36,6 +44,7 @@ export function compareView(id, running, onPicture) {
 
   const painter = new Painter(canvases, (picture) => {
     nothing.hidden = true;
+    delete screen.dataset.empty;
     mark.hidden = !picture.marked;
     const { width, height } = canvases[picture.side === IN ? IN : OUT];
     screen.style.setProperty("--shape", `${width} / ${height}`);
@@ -67,7 +76,7 @@ export function compareView(id, running, onPicture) {
     bar,
     update(status) {
       running = status.running;
-      if (!running) nothing.textContent = "This stream has ended.";
+      setText(nothing, running ? `Waiting for pictures: ${waitsFor(status)}` : "This stream has ended.");
       watch();
     },
     close() {

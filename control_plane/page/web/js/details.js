@@ -1,7 +1,9 @@
 // Every other figure of a stream, and its status as JSON.
 
-import { call, inWords, streamPath } from "./api.js";
+import { call, streamPath } from "./api.js";
 import { h, setText } from "./dom.js";
+import { sentence } from "./refusals.js";
+import { soundInWords } from "./sound.js";
 import { bytes, clock, count } from "./words.js";
 
 const ROWS = [
@@ -14,10 +16,10 @@ const ROWS = [
   ["Frame size", (s) => (s.width === null ? "–" : `${s.width} × ${s.height}`)],
   ["Nodes", (s) => (s.detail.live_nodes === undefined ? "–" : `${s.detail.live_nodes} for every frame, ${s.detail.constant_nodes} computed once`)],
   ["Codecs", (s) => [s.detail.codec_in, s.detail.encoder].filter(Boolean).join(" in, ") + (s.detail.encoder ? " out" : "") || "–"],
-  ["Frames", (s) => `${count(s.frames.in)} in, ${count(s.frames.out)} out`],
+  ["Frames", (s) => `${count(s.frames.in)} in, ${count(s.frames.out)} out${s.frames.passed_through ? `, ${count(s.frames.passed_through)} of them as they came in` : ""}`],
   ["Segments", (s) => `${count(s.segments.in)} in, ${count(s.segments.out)} out, ${count(s.segments.lost)} lost`],
   ["Bytes", (s) => `${bytes(s.bytes.in)} in, ${bytes(s.bytes.out)} out`],
-  ["Sound", (s) => `${count(s.audio.in)} units in, ${count(s.audio.out)} out`],
+  ["Sound", (s) => soundInWords(s) ?? "–"],
   ["Transport retries", (s) => count(s.transport_retries)],
   ["Memory", (s) => `${bytes(s.memory.rss)}${s.memory.device === null ? "" : `, ${bytes(s.memory.device)} on the device`}`],
   ["Params", (s) => `revision ${s.params_revision}`],
@@ -37,7 +39,7 @@ export function detailsView(id) {
       json.textContent = JSON.stringify(await call("GET", streamPath(id, "status")), null, 2);
       button.textContent = "Read it again";
     } catch (error) {
-      json.textContent = inWords(error);
+      json.textContent = sentence(error);
     }
   }
   return {

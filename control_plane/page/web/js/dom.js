@@ -55,19 +55,21 @@ export function debounced(work, ms) {
   };
 }
 
+/** Copies `text`, and says so on the button that was pressed; `shown` is where it stands. */
+export async function copied(button, text, shown) {
+  try {
+    await navigator.clipboard.writeText(text);
+    button.textContent = "Copied";
+  } catch {
+    getSelection().selectAllChildren(shown); // no right to the clipboard: ready for Ctrl-C
+    button.textContent = "Selected";
+  }
+  setTimeout(() => (button.textContent = "Copy"), 1600);
+}
+
 /** A command to copy. */
 export function copyBox(text) {
-  const button = h("button.slim", { type: "button", onclick: copy }, "Copy");
-  async function copy() {
-    try {
-      await navigator.clipboard.writeText(text);
-      button.textContent = "Copied";
-    } catch {
-      getSelection().selectAllChildren(pre); // no right to the clipboard: ready for Ctrl-C
-      button.textContent = "Selected";
-    }
-    setTimeout(() => (button.textContent = "Copy"), 1600);
-  }
+  const button = h("button.slim", { type: "button", onclick: () => copied(button, text, pre) }, "Copy");
   const pre = h("pre", { tabIndex: 0 }, text);
   return h("div.copy", {}, pre, button);
 }

@@ -4,6 +4,7 @@ import { call } from "./api.js";
 import { freshId, h } from "./dom.js";
 
 const WAIT_MS = 120; // while a knob is turned, not every step is sent
+const TYPING_MS = 1500; // who types has stopped when nothing more comes for so long
 const STEPS = 400; // a slider over a wider range is too coarse to be of use
 
 const catalogues = new Map(); // engine -> promise of its nodes
@@ -17,10 +18,15 @@ function catalogue(engine) {
   return catalogues.get(engine);
 }
 
-/** {element, show(workflow, engine)}. `onTurn(workflow)`: returns a promise; calls do not overlap. */
+/**
+ * {element, show(workflow, engine), inWords(error), close()}. `onTurn(workflow)`: returns a promise,
+ * which rejects when the values are refused: then those knobs go back. Calls do not overlap.
+ */
 export function knobsView(onTurn) {
   const element = h("div.knobs");
-  let workflow = null;
+  let workflow = null; // with what was turned
+  let accepted = null; // as it runs
+  let knobs = new Map(); // "node name" -> {show(value), refuse(back), label}
   let timer = 0;
   let busy = false;
   let again = false;
@@ -34,10 +40,32 @@ export function knobsView(onTurn) {
     try {
       do {
         again = false;
-        await onTurn(workflow);
+        await attempt();
       } while (again);
     } finally {
       busy = false;
+    }
+  }
+
+  async function attempt() {
+    const sent = structuredClone(workflow);
+    try {
+      await onTurn(sent);
+      accepted = sent;
+    } catch {
+      takeBack(sent); // the owner has said why
+    }
+  }
+
+  /** What was refused goes back to what runs; what was turned meanwhile stays to be tried. */
+  function takeBack(refused) {
+    for (const [key, { node, name, refuse }] of knobs) {
+      if (!accepted[node] || !refused[node]) continue; // meanwhile another workflow came
+      const value = accepted[node].inputs[name];
+      const given = refused[node].inputs[name];
+      if (same(given, value) || !same(workflow[node].inputs[name], given)) continue;
+      workflow[node].inputs[name] = value;
+      refuse(() => knobs.get(key)?.show(value));
     }
   }
 
@@ -49,45 +77,65 @@ export function knobsView(onTurn) {
 
   async function show(given, engine) {
     workflow = structuredClone(given);
+    accepted = structuredClone(given);
+    knobs = new Map();
     const nodes = await catalogue(engine);
-    const groups = Object.entries(workflow).map(([id, node]) => group(id, node, nodes[node.class_type], turned));
+    const add = (node, name, made) => knobs.set(`${node} ${name}`, { node, name, ...made });
+    const groups = Object.entries(workflow).map(([id, node]) => group(id, node, nodes[node.class_type], turned, add));
     const found = groups.filter(Boolean);
     element.replaceChildren(...(found.length ? found : [h("p.soft", {}, "Nothing to turn: this workflow's nodes have no values of their own.")]));
   }
 
-  return { element, show, close: () => clearTimeout(timer) };
+  /** A refusal by the names of the knobs; null when it is about none of them. */
+  function inWords({ nodeErrors }) {
+    const words = Object.entries(nodeErrors ?? {}).flatMap(([node, { errors }]) => errors.map((error) => {
+      const knob = knobs.get(`${node} ${error.input_name}`);
+      return knob && `${knob.label} of node ${node}: ${error.message.replace(`${error.input_name}: `, "")}.`;
+    }));
+    return words.length && words.every(Boolean) ? words.join(" ") : null;
+  }
+
+  return { element, show, inWords, close: () => clearTimeout(timer) };
 }
 
-function group(id, node, info, turned) {
+const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
+
+function group(id, node, info, turned, add) {
   if (!info) return null;
   const specs = { ...info.input?.required, ...info.input?.optional };
   const rows = Object.entries(node.inputs ?? {})
     .filter(([name, value]) => specs[name] && !Array.isArray(value))
-    .map(([name, value]) => knob(name, value, specs[name], (v) => turned(id, name, v)))
+    .map(([name, value]) => {
+      const made = knob(name, value, specs[name], (v) => turned(id, name, v));
+      if (made) add(id, name, made);
+      return made?.element;
+    })
     .filter(Boolean);
   if (!rows.length) return null;
   const title = node._meta?.title ?? info.display_name ?? node.class_type;
   return h("fieldset", { data: { node: id } }, h("legend", {}, title, " ", h("span.hint", {}, `node ${id}`)), rows);
 }
 
+/** {element, label, show(value), refuse(back)}; null for what cannot be turned. */
 function knob(name, value, [type, options = {}], turned) {
   const label = name.replaceAll("_", " ");
   if (Array.isArray(type) || type === "COMBO") return list(label, value, Array.isArray(type) ? type : options.options ?? [], turned);
   if (type === "INT" || type === "FLOAT") return number(label, value, type, options, turned);
   if (type === "BOOLEAN") {
     const box = h("input", { type: "checkbox", checked: Boolean(value), onchange: () => turned(box.checked) });
-    return h("label.check", {}, box, label);
+    return { element: h("label.check", {}, box, label), label, show: (v) => (box.checked = v), refuse: (back) => back() };
   }
   if (type !== "STRING") return null;
   const text = options.multiline
     ? h("textarea", { rows: 3, value, oninput: () => turned(text.value) })
     : h("input", { value, oninput: () => turned(text.value) });
-  return h("label", {}, label, text);
+  return { element: h("label", {}, label, text), label, show: (v) => (text.value = v), refuse: typed(text) };
 }
 
 function list(label, value, choices, turned) {
   const select = h("select", { onchange: () => turned(choices[select.selectedIndex]) }, choices.map((c) => h("option", { selected: c === value }, String(c))));
-  return h("label", {}, label, select);
+  const show = (v) => (select.selectedIndex = choices.indexOf(v));
+  return { element: h("label", {}, label, select), label, show, refuse: (back) => back() };
 }
 
 function number(label, value, type, options, turned) {
@@ -103,5 +151,34 @@ function number(label, value, type, options, turned) {
     if (other) other.value = from.value;
     turned(type === "INT" ? Math.round(given) : given);
   }
-  return h("div.label", {}, h("label", { htmlFor: id }, label), slider ? h("div.turn", {}, slider, exact) : exact);
+  function show(v) {
+    exact.value = v;
+    if (slider) slider.value = v;
+  }
+  const element = h("div.label", {}, h("label", { htmlFor: id }, label), slider ? h("div.turn", {}, slider, exact) : exact);
+  return { element, label, show, refuse: typed(exact) };
+}
+
+/** How a field takes a refusal: at once, or, while somebody types in it, when they have stopped. */
+function typed(field) {
+  let timer = 0;
+  let goBack = null;
+  function settle() {
+    clearTimeout(timer);
+    goBack?.();
+    forget();
+  }
+  function forget() {
+    clearTimeout(timer);
+    goBack = null;
+    field.removeAttribute("aria-invalid");
+  }
+  field.addEventListener("input", forget);
+  field.addEventListener("change", settle);
+  return (back) => {
+    goBack = back;
+    if (document.activeElement !== field) return settle();
+    field.setAttribute("aria-invalid", "true");
+    timer = setTimeout(settle, TYPING_MS);
+  };
 }

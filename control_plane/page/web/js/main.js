@@ -1,22 +1,24 @@
 // The page: which view is shown, and what stands above all of them.
 
-import { byId, h, setText } from "./dom.js";
+import { isLost, lostSince, watchConnection } from "./connection.js";
+import { byId, h } from "./dom.js";
 import { overviewView } from "./overview.js";
 import { stageView } from "./stage.js";
 import { startView } from "./start.js";
 import { store } from "./store.js";
 import { setUpTheme } from "./theme.js";
+import { clock } from "./words.js";
 
 const NAME = "comfytrickle";
-const GRACE_MS = 1500; // a connection that is made again at once is not worth a word
 
 let view = null;
 
-/** #/  #/stream/ID  #/start[/camera|channel[/EXAMPLE[/SERVER]]] */
+/** #/  #/stream/ID  #/start[/camera|channel[/EXAMPLE[/SERVER]]]  #/start/again/ID */
 function makeView(parts) {
   const [what, ...rest] = parts;
   if (what === "stream" && rest[0]) return [stageView(rest[0]), rest[0]];
   if (what === "start") {
+    if (rest[0] === "again") return [startView({ again: rest[1] }), "Start again"];
     const [source, example, server] = rest;
     const urls = server ? { subscribe: `${server}/in`, publish: `${server}/out` } : {};
     return [startView({ source: source || undefined, example, ...urls }), "Start a stream"];
@@ -44,30 +46,19 @@ const SERVICE = {
 
 function showService() {
   const { health } = store;
-  if (!health) return;
+  if (isLost()) {
+    const since = h("span", {}, `since ${clock(new Date(lostSince()).toISOString())}`);
+    return byId("service").replaceChildren(h("span.health", { data: { tone: "bad" } }, "Not connected"), since);
+  }
+  if (!health) return byId("service").replaceChildren();
   const [tone, word] = health.draining ? ["warn", "Shutting down"] : SERVICE[health.status];
   const { total, free } = health.slots;
   const text = [`${total - free} of ${total} ${total === 1 ? "place" : "places"} taken`, health.status === "OK" || health.status === "IDLE" ? null : health.reason];
   byId("service").replaceChildren(h("span.health", { data: { tone } }, word), h("span", {}, text.filter(Boolean).join(" · ")));
 }
 
-let lost = 0;
-function showConnection() {
-  clearTimeout(lost);
-  const banner = byId("banner");
-  if (store.connected) {
-    banner.hidden = true;
-    return;
-  }
-  lost = setTimeout(() => {
-    setText(banner, "Not connected to the control plane: what you see is no longer live. Trying again …");
-    banner.hidden = false;
-  }, GRACE_MS);
-}
-
 setUpTheme();
 store.addEventListener("health", showService);
-store.addEventListener("connected", showConnection);
 addEventListener("hashchange", () => {
   route();
   byId("view").focus({ preventScroll: true });
@@ -76,6 +67,6 @@ document.querySelector(".skip").addEventListener("click", (event) => {
   event.preventDefault(); // the address says which view it is
   byId("view").focus();
 });
-showConnection();
+watchConnection(showService);
 route();
 store.begin();

@@ -3,7 +3,7 @@
 import { h, setText } from "./dom.js";
 import { Frames, IN, OUT, Painter } from "./frames.js";
 import { listen, store } from "./store.js";
-import { dropped, count, exitInWords, healthOf, ms, rate, uptime } from "./words.js";
+import { dropped, count, endInWords, errorInWords, healthOf, ms, rate, uptime } from "./words.js";
 import { welcome } from "./welcome.js";
 
 const THUMB = { side: "out", fps: 4, width: 400 };
@@ -97,7 +97,7 @@ function makeCard({ request_id: id, running }) {
     setText(restarts, status.restarts ? `${status.restarts}× restarted` : "");
     const bad = !status.running && status.health === "failed";
     why.hidden = !bad;
-    setText(why, bad ? status.last_error?.message ?? exitInWords(status.exit_cause) : "");
+    setText(why, bad ? (status.last_error ? errorInWords(status.last_error) : endInWords(status)) : "");
     tick();
   }
 
@@ -105,7 +105,7 @@ function makeCard({ request_id: id, running }) {
     const status = store.get(id);
     if (!status) return;
     const on = [status.engine, status.device].filter(Boolean).join(" on ");
-    setText(where, status.running ? `${on}, ${uptime(status)}` : exitInWords(status.exit_cause));
+    setText(where, status.running ? `${on}, ${uptime(status)}` : endInWords(status));
     const history = store.histories.get(id);
     if (!running || !history?.times.length) return;
     const now = performance.now() / 1000;

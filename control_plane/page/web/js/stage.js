@@ -1,6 +1,6 @@
 // One stream, large.
 
-import { call, inWords, streamPath } from "./api.js";
+import { call, streamPath } from "./api.js";
 import { cameraBar } from "./camera_bar.js";
 import { changeView } from "./change.js";
 import { compareView } from "./compare.js";
@@ -8,10 +8,13 @@ import { detailsView } from "./details.js";
 import { h, say, setText } from "./dom.js";
 import { logView } from "./log.js";
 import { plotsView } from "./plots.js";
+import { sentence } from "./refusals.js";
+import { soundInWords, soundSuffers } from "./sound.js";
 import { listen, store } from "./store.js";
 import { storyView } from "./story.js";
 import { tabsView } from "./tabs.js";
-import { count, dropped, exitInWords, healthOf, ms, plural, rate, uptime } from "./words.js";
+import { textsView } from "./texts.js";
+import { count, dropped, endInWords, errorInWords, healthOf, ms, plural, rate, uptime } from "./words.js";
 
 const STOP_WAIT_S = 15; // the budgets of a stop end before
 
@@ -35,6 +38,9 @@ export function stageView(id) {
     const sentence = h("p.soft");
     const why = h("p.result.bad", { hidden: true });
     const where = h("span.soft.small");
+    const sound = h("p.soft.small.number", { hidden: true });
+    const texts = textsView(id);
+    const again = h("a.button", { href: `#/start/again/${encodeURIComponent(id)}`, hidden: true }, "Start again");
     const stop = h("button.danger", { type: "button", onclick: () => stopIt(stop, why) }, "Stop");
     const camera = cameraBar(id);
     const compare = compareView(id, store.get(id).running, (picture) => camera.seen(picture));
@@ -51,12 +57,12 @@ export function stageView(id) {
     element.replaceChildren(
       h("header.stage-head", {},
         h("p.small", {}, h("a", { href: "#/" }, "← All streams")),
-        h("div.row.spread.tight", {}, h("div.row", {}, h("h1", {}, id), health, where), stop), sentence, why),
+        h("div.row.spread.tight", {}, h("div.row", {}, h("h1", {}, id), health, where), h("div.row", {}, again, stop)), sentence, why),
       h("div.columns", {},
-        h("div.stack", {}, h("section.panel", {}, compare.element), h("dl.tiles", {}, cells.map(([, tile]) => tile))),
+        h("div.stack", {}, h("section.panel.stack", {}, compare.element, sound), h("dl.tiles", {}, cells.map(([, tile]) => tile)), texts.element),
         plots.element),
       tabs.element);
-    parts = { health, sentence, why, where, stop, compare, camera, plots, cells, tabs, word: null };
+    parts = { health, sentence, why, where, stop, again, sound, texts, compare, camera, plots, cells, tabs, word: null };
   }
 
   function update() {
@@ -74,12 +80,21 @@ export function stageView(id) {
     parts.word = word;
     parts.health.dataset.tone = tone;
     setText(parts.health, word);
-    setText(parts.sentence, status.running ? sentence : exitInWords(status.exit_cause));
+    setText(parts.sentence, status.running ? sentence : endInWords(status));
     setText(parts.where, [status.engine, status.device].filter(Boolean).join(" on "));
     parts.stop.hidden = !status.running;
+    parts.again.hidden = status.running;
+    showSound(status);
     showWhy(status);
     tick();
     for (const part of [parts.compare, parts.camera, parts.tabs]) part.update(status);
+  }
+
+  function showSound(status) {
+    const words = soundInWords(status);
+    parts.sound.hidden = words === null;
+    parts.sound.dataset.tone = soundSuffers(status) ? "warn" : "";
+    setText(parts.sound, `Sound: ${words}`);
   }
 
   function showWhy(status) {
@@ -87,9 +102,7 @@ export function stageView(id) {
     const troubled = error && ["failed", "restarting", "degraded", "stalled"].includes(status.health);
     parts.why.hidden = !troubled;
     if (!troubled) return;
-    const type = error.node_type ? ` (${error.node_type})` : "";
-    const where = error.node_id === null ? error.kind : `Node ${error.node_id}${type}`;
-    setText(parts.why, `${where}: ${error.message}`);
+    setText(parts.why, errorInWords(error));
   }
 
   function tick() {
@@ -117,14 +130,14 @@ export function stageView(id) {
       say(answer.message);
     } catch (error) {
       why.hidden = false;
-      why.textContent = inWords(error);
+      why.textContent = sentence(error);
     }
     button.disabled = false;
     button.textContent = "Stop";
   }
 
   function close() {
-    for (const part of [parts?.compare, parts?.camera, parts?.plots, parts?.tabs]) part?.close();
+    for (const part of [parts?.compare, parts?.camera, parts?.plots, parts?.texts, parts?.tabs]) part?.close();
     parts = null;
   }
 

@@ -1,13 +1,18 @@
 // The form that starts a stream.
 
-import { call, inWords, streamPath } from "./api.js";
+import { call, streamPath } from "./api.js";
 import { canUseCamera, feed, openCamera } from "./camera.js";
 import { h, say } from "./dom.js";
-import { choice, clearAll, field, ON_ERROR, params, showAt, sizeFields } from "./fields.js";
+import { choice, clearAll, field, fillParams, params, showAt, showRefusal, sizeFields } from "./fields.js";
+import { moreFields } from "./more_fields.js";
+import { sentence } from "./refusals.js";
 import { listen, store } from "./store.js";
 import { workflowField } from "./workflow_field.js";
 
-/** {element, close()}. `wish`: what to begin with, such as {source: "camera", example: "edges"}. */
+const BESIDE = ["control_url", "events_url", "data_url"];
+
+/** {element, close()}. `wish`: what to begin with, such as {source: "camera", example: "edges"}, or
+ *  {again: ID}: as that stream was started, with the changes that it took. */
 export function startView(wish = {}) {
   const ending = new AbortController();
   const workflow = workflowField({ engine: () => engine.value });
@@ -23,6 +28,7 @@ export function startView(wish = {}) {
   const problem = h("p.result.bad", { role: "alert", hidden: true });
   const button = h("button.primary", {}, "Start");
 
+  const hint = h("p.soft", { role: "status", hidden: !wish.again });
   const form = h("form", { noValidate: true, onsubmit: start, aria: { labelledby: "start-title" } },
     h("div.stack", {},
       h("section.panel.stack", {},
@@ -32,16 +38,13 @@ export function startView(wish = {}) {
       h("section.panel.stack", {},
         h("h2", {}, "How"),
         h("div.fields", {}, field("Engine", engine), field("Name", h("input", { name: "gateway_request_id", placeholder: "made for you", autocomplete: "off" }))),
-        h("div.fields", {}, sizeFields()),
-        h("details", {}, h("summary", {}, "More settings"),
-          h("div.fields", {},
-            field("When the workflow is too slow", choice("params.drop", [["", "Skip to the newest frame"], ["never", "Hold the source back"]])),
-            field("When a node fails", choice("params.on_error", ON_ERROR))))) ),
+        h("div.fields", {}, sizeFields()), moreFields())),
     h("section.panel.stack", {}, h("h2", {}, "What is done with them"), workflow.element),
     h("div.whole.stack", {}, problem, h("p.row.end", {}, h("a.button", { href: "#/" }, "Cancel"), button)));
-  const element = h("section.start", {}, h("h1", { id: "start-title" }, "Start a stream"), form);
+  const element = h("section.start", {}, h("h1", { id: "start-title" }, wish.again ? "Start again" : "Start a stream"), hint, form);
 
   let media = null;
+  let wanted = null; // an engine that was not known yet
   const chosen = () => form.elements.source.value;
 
   async function showSource() {
@@ -71,11 +74,30 @@ export function startView(wish = {}) {
 
   function showEngines() {
     const names = Object.entries(store.health?.engines ?? {});
-    const wanted = engine.value;
+    const chosenOne = wanted ?? engine.value;
     engine.replaceChildren(...names.map(([name, e]) =>
       h("option", { value: e.default ? "" : name }, name + (e.default ? " (default)" : "") + (e.ready ? "" : ", still loading"))));
-    engine.value = wanted;
+    engine.value = store.health?.engines?.[chosenOne]?.default ? "" : chosenOne;
     if (engine.selectedIndex < 0) engine.selectedIndex = 0;
+  }
+
+  /** What a stream ran with, into all fields. Its name is free again once it has ended. */
+  async function fillFrom(id) {
+    const [{ params: given }, status] = await Promise.all([
+      call("GET", streamPath(id, "params")), call("GET", streamPath(id, "status"))]);
+    if (ending.signal.aborted) return;
+    fillParams(form, given);
+    wanted = given.engine;
+    showEngines();
+    wanted = null;
+    form.elements.gateway_request_id.value = status.running ? "" : id;
+    subscribe.value = status.subscribe_url ?? "";
+    publish.value = status.publish_url ?? "";
+    for (const name of BESIDE) form.elements[name].value = status[name] ?? "";
+    form.elements.source.value = status.subscribe_url === null ? "camera" : "channel";
+    workflow.set(JSON.stringify(given.prompt, null, 2));
+    showSource();
+    hint.textContent = `Filled in with what ${id} ran with last.`;
   }
 
   async function start(event) {
@@ -88,6 +110,7 @@ export function startView(wish = {}) {
     if (!camera) body.subscribe_url = subscribe.value.trim();
     if (!camera && !body.subscribe_url) return void showAt(form, "subscribe_url", "Is needed: an http or https URL.");
     if (publish.value.trim()) body.publish_url = publish.value.trim();
+    for (const name of BESIDE) if (form.elements[name].value.trim()) body[name] = form.elements[name].value.trim();
     if (workflow.value) body.params.prompt = workflow.value;
     button.disabled = true;
     try {
@@ -109,9 +132,9 @@ export function startView(wish = {}) {
 
   function refused(error) {
     if (error.nodeErrors || /prompts?$/.test(error.field ?? "")) return workflow.show(error);
-    if (error.field && showAt(form, error.field, inWords(error))) return say(inWords(error));
+    if (error.field && showRefusal(form, error)) return;
     const deaths = error.quarantine?.deaths?.length;
-    fail(inWords(error) + (deaths ? ` Its workers died ${deaths} times.` : ""));
+    fail(sentence(error) + (deaths ? ` Its workers died ${deaths} times.` : ""));
   }
 
   function fail(words) {
@@ -124,6 +147,7 @@ export function startView(wish = {}) {
   showEngines();
   showSource();
   if (wish.example) workflow.load(wish.example);
+  if (wish.again) fillFrom(wish.again).catch((error) => fail(sentence(error)));
   return {
     element,
     close() {

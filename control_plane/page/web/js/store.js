@@ -2,10 +2,12 @@
 
 import { follow } from "./events.js";
 import { History } from "./history.js";
+import { Said } from "./said.js";
 
 class Store extends EventTarget {
   streams = new Map(); // id -> status, with `heardAt`: when, by this machine's clock
   histories = new Map(); // id -> History
+  texts = new Map(); // id -> Said, of those that said something
   health = null;
   connected = false;
   loaded = false; // the first list has come
@@ -19,6 +21,7 @@ class Store extends EventTarget {
         this.health = health;
         this.#tell("health");
       },
+      texts: (data) => this.#hear(data),
       connected: (connected) => {
         if (connected === this.connected) return;
         this.connected = connected;
@@ -48,10 +51,19 @@ class Store extends EventTarget {
 
   #replace(streams) {
     this.streams.clear();
+    this.texts.clear(); // the last ones are told anew
     for (const status of Object.values(streams)) this.#set(status, null);
     for (const id of this.histories.keys()) if (!this.streams.has(id)) this.histories.delete(id);
     this.loaded = true;
     this.#tell("list");
+    this.#tell("texts");
+  }
+
+  #hear(data) {
+    const id = data.request_id;
+    if (!this.texts.has(id)) this.texts.set(id, new Said());
+    this.texts.get(id).take(data);
+    this.#tell("texts", id);
   }
 
   #set(status, event) {
@@ -60,6 +72,7 @@ class Store extends EventTarget {
     status.heardAt = performance.now();
     this.streams.set(status.request_id, status);
     if (!known || known.started_at !== status.started_at) {
+      if (known) this.texts.delete(status.request_id);
       if (known || !this.histories.has(status.request_id)) {
         this.histories.set(status.request_id, new History());
       }
@@ -71,6 +84,7 @@ class Store extends EventTarget {
   #forget(id) {
     this.streams.delete(id);
     this.histories.delete(id);
+    this.texts.delete(id);
     this.#tell("list", id);
   }
 

@@ -11,6 +11,7 @@ const HEALTH = {
   ended: ["Ended", "off", "It is over, as it should be."],
 };
 
+// What ended it, by the server's word for it; a signal or an exit code is added.
 const EXIT = {
   clean: "It ended by itself.",
   requested: "It was stopped, and all that was on its way came out.",
@@ -18,8 +19,8 @@ const EXIT = {
   startup_error: "It could not start.",
   startup_timeout: "It did not start in time.",
   unresponsive: "It was hung, and was ended for that.",
-  nonzero: "It gave up.",
-  signalled: "A signal ended it that was not ours.",
+  nonzero: "Its program broke off with an error.",
+  signalled: "Something killed it from outside, such as the system when memory ran out.",
   killed_by_us: "It did not end in time when it was asked to, and was killed.",
 };
 
@@ -52,7 +53,41 @@ export function healthOf(status) {
   return { word, tone, sentence };
 }
 
-export const exitInWords = (cause) => EXIT[cause] ?? (cause ? `It ended: ${cause}.` : "It ended.");
+/** How a stream, or one of its workers, ended: with the signal or the exit code that says more. */
+export function endInWords(end) {
+  const { exit_cause: cause } = end;
+  const words = EXIT[cause] ?? (cause ? `It ended: ${cause}.` : "It ended.");
+  const signal = end.signal ?? end.exit_signal;
+  const code = end.exit_code ? `exit code ${end.exit_code}` : null;
+  return signal || code ? words.replace(/\.$/, ` (${signal ?? code}).`) : words;
+}
+
+const KINDS = {
+  startup: "At its start",
+  workflow: "In its workflow",
+  source: "At its source",
+  sink: "At its sink",
+  decode: "Reading its video",
+  encode: "Writing its video",
+  device: "On its device",
+  internal: "An error of ours",
+  hung: "It was hung",
+};
+const DIED = /\bthe worker ended: (\w+) \((?:exit code )?([^)]*)\)/;
+
+/** What went wrong, and where. `error`: a status's last_error, or a death. */
+export function errorInWords(error) {
+  const words = error.message.replace(DIED, (_, cause, how) => `its worker is gone: ${deathInWords(cause, how)}`);
+  const type = error.node_type ? ` (${error.node_type})` : "";
+  if (error.node_id !== null && error.node_id !== undefined) return `Node ${error.node_id}${type}: ${words}`;
+  return KINDS[error.kind] ? `${KINDS[error.kind]}: ${words}` : words.replace(/^./, (c) => c.toUpperCase());
+}
+
+function deathInWords(cause, how) {
+  const code = /^-?\d+$/.test(how);
+  const end = endInWords({ exit_cause: cause, exit_code: code ? Number(how) : null, signal: code ? null : how });
+  return end.replace(/^./, (c) => c.toLowerCase()).replace(/\.$/, "");
+}
 
 const NONE = "–"; // not known; never shown as 0
 

@@ -1,8 +1,9 @@
 // A workflow: an example, a file, or pasted; checked by the server while it is written.
 
-import { call, inWords, Refusal } from "./api.js";
+import { call, Refusal } from "./api.js";
 import { debounced, freshId, h, say } from "./dom.js";
 import { nodeErrorList } from "./node_errors.js";
+import { sentence } from "./refusals.js";
 
 const PAUSE_MS = 400;
 
@@ -96,7 +97,7 @@ export function workflowField({ engine, onEdit = () => {}, optional = true }) {
   /** What is wrong, as a whole and with each node. */
   function show(error) {
     text.setAttribute("aria-invalid", "true");
-    const words = inWords(error);
+    const words = sentence(error, "The workflow");
     verdict.replaceChildren(h("p.problem", {}, words), ...nodeErrorList(error.nodeErrors, text));
   }
 
@@ -110,7 +111,7 @@ export function workflowField({ engine, onEdit = () => {}, optional = true }) {
     show(error) {
       show(error);
       text.focus();
-      say(inWords(error));
+      say(sentence(error, "The workflow"));
     },
     recheck: () => runCheck(),
     close: () => checking?.abort(),
