@@ -12,8 +12,9 @@ from collections.abc import Callable
 
 import torch
 
+from comfytrickle.mpegts.units import CLOCK
 from workers.engine.live import LiveWorkflow
-from workers.engine.protocol import Audio, NodeFailed, RunContext
+from workers.engine.protocol import Audio, LoadedWorkflow, NodeFailed, RunContext
 from workers.sound.ear import Ear
 from workers.sound.pieces import fit
 from workers.sound.route import Held, SoundRoute
@@ -26,7 +27,7 @@ log = logging.getLogger(__name__)
 # A workflow that is so far behind is slower than the sound: it will never hear all of it.
 _MAX_BEHIND_S = 5.0
 _MAX_PIECES = 3  # of long ones
-_MAX_HEARD = 1000  # pieces that no frame has asked for yet
+_MAX_HEARD_TICKS = 30 * CLOCK  # of pieces that no frame has asked for yet
 
 
 class Hearing:
@@ -51,7 +52,7 @@ class Hearing:
         self._lead = lead
         self._on_taken = on_taken
         self._on_failed = on_failed
-        self._heard: deque[tuple[int, Audio]] = deque(maxlen=_MAX_HEARD)
+        self._heard: deque[tuple[int, Audio]] = deque()
 
     def follow(self, workflow: LiveWorkflow) -> None:
         """This one is run from now on."""
@@ -77,26 +78,23 @@ class Hearing:
         """All complete pieces. ``untouched``: no node is to run any more."""
         patience = max(_MAX_BEHIND_S, _MAX_PIECES * self._ear.seconds)
         while (piece := self._ear.take()) is not None:
-            too_late = self._ear.waiting_s > patience
-            if too_late:
-                self._stats.audio_unheard += 1
-            if untouched or too_late or workflow.sound is None:
-                self._remember(workflow, piece)
-                made = None
-            else:
-                made = self._run(workflow, piece)
+            self._remember(workflow, piece)
+            made = None
+            if workflow.sound is not None and not untouched:
+                if self._ear.waiting_s > patience:
+                    self._stats.audio_unheard += 1
+                else:
+                    made = self._run(workflow.sound, piece)
             if workflow.makes_sound:
                 sound = piece if made is None else made
                 self._route.put(Held(self._lead(), sound.pts, sound))
 
-    def _run(self, workflow: LiveWorkflow, piece: Sound) -> Sound | None:
+    def _run(self, part: LoadedWorkflow, piece: Sound) -> Sound | None:
         """None: as it came."""
-        assert workflow.sound is not None
         context = RunContext()
-        audio = self._remember(workflow, piece)
         self._stage.busy_since = time.monotonic()
         try:
-            made = workflow.sound.hear(audio, context)
+            made = part.hear(_audio(piece), context)
         except NodeFailed as error:
             self._on_failed(error)
             return None
@@ -108,11 +106,15 @@ class Hearing:
         # What is beyond the piece's own time would put the sound out of step with the picture.
         return fit(made["waveform"][0].numpy(), made["sample_rate"], piece)
 
-    def _remember(self, workflow: LiveWorkflow, piece: Sound) -> Audio:
-        """For the picture; and what the sound part is given."""
-        # A copy: nodes may write to it, or keep it.
-        waveform = torch.from_numpy(piece.samples.copy())[None]
-        audio: Audio = {"waveform": waveform, "sample_rate": piece.rate}
+    def _remember(self, workflow: LiveWorkflow, piece: Sound) -> None:
+        """For the picture, whose frames may be later."""
+        heard = self._heard
         if workflow.picture is not None:
-            self._heard.append((piece.pts, audio))
-        return audio
+            heard.append((piece.pts, _audio(piece)))
+        while heard and heard[-1][0] - heard[0][0] > _MAX_HEARD_TICKS:
+            heard.popleft()
+
+
+def _audio(piece: Sound) -> Audio:
+    # A copy: nodes may write to it, or keep it.
+    return {"waveform": torch.from_numpy(piece.samples.copy())[None], "sample_rate": piece.rate}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import os
+import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +16,7 @@ import pytest
 from comfytrickle.mpegts.units import CLOCK
 from comfytrickle.testsrc.sync import Heard, hear, offsets
 from comfytrickle.trickle.publisher import Publisher
+from tests.support.channel import until
 from tests.support.live import Api, Live, Viewer
 from tests.support.pool import Pool, running_pool
 from tests.support.sound_clips import FPS, SoundClip, sound_clip, sound_codecs, sound_units
@@ -288,6 +291,30 @@ async def test_sound_alone(api: Api, live: Live) -> None:
     assert 4 <= len(viewer.data) <= 6, "a segment a second"
     for data in viewer.data:
         assert sound_codecs(data) == {"aac"} and sound_units(data), "each can be read alone"
+
+
+async def test_sound_alone_survives_its_worker(api: Api, live: Live) -> None:
+    """The next worker goes on with the unit after the last one that was sent."""
+    clip = sound_clip("aac", 6, video=False)
+    async with live.viewer("out") as viewer:
+        started = await api.start("s", live.url("in"), live.url("out"))
+        publisher = await live.put("in", [])
+        for segment in clip.segments[:3]:
+            await feed(api, publisher, segment)
+        fed = sum(pts < clip.units[0][0] + 2 * CLOCK for pts, _ in clip.units)
+        await api.wait("s", lambda s: (s["audio"]["out"] or 0) >= fed)
+        os.kill(started["pid"], signal.SIGKILL)
+        await api.wait("s", lambda s: s["restarts"] == 1 and s["source"] == "live")
+        for number, segment in enumerate(clip.segments[3:], start=3):
+            await publisher.begin()
+            await publisher.write(segment)
+            due = sum(pts < clip.units[0][0] + number * CLOCK for pts, _ in clip.units)
+            await until(lambda n=due: len(sound_units(b"".join(viewer.data))) >= n)  # type: ignore[misc]
+        await publisher.close()
+        await viewer.finished()
+    got = sound_units(b"".join(viewer.data))
+    assert [pts for pts, _ in got] == sorted({pts for pts, _ in got}), "none twice"
+    assert [unit for unit in clip.units if unit not in got] == []
 
 
 async def test_sound_alone_through_a_workflow(api: Api, live: Live) -> None:
