@@ -151,6 +151,7 @@ class Launcher:
         self._context.set_forkserver_preload(list(preload))
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="launcher")
         self._workers: set[int] = set()  # pids; used in that thread
+        self._booting = False
         self._closed = False
 
     async def boot(self) -> None:
@@ -159,11 +160,15 @@ class Launcher:
         Begin it at start-up as a task: /health does not wait for it. Raises WorkerError when the
         fork server cannot start.
         """
+        self._booting = True
         await self._call(self._boot)
+        self._booting = False
 
     def _boot(self) -> None:
         with _environment():
             forkserver.ensure_running()
+        if self._closed:
+            return
         # A process that ends at once: when it was forked, the imports before it are done.
         probe = self._context.Process(target=os.getpid)
         probe.start()
@@ -253,6 +258,10 @@ class Launcher:
         if self._closed:
             return
         self._closed = True
+        server = forkserver._forkserver._forkserver_pid
+        if self._booting and server is not None:
+            # The thread waits until its imports are done, which nobody needs any more.
+            os.kill(server, signal.SIGKILL)  # our child, not reaped yet: never another
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self._thread, self._end_orphans)
         await loop.run_in_executor(self._thread, _stop_fork_server)
