@@ -162,8 +162,8 @@ class EngineStage(Stage):
                 while not self._changes.empty():
                     workflow = self._apply(workflow, self._changes.get())
                 self._hear(workflow, frame)
-                if frame is None:
-                    if self._slot.closed:
+                if frame is None:  # it was poked, or it is over
+                    if self._slot.closed and not self._slot.waiting:
                         return
                     continue
                 self._run(workflow, bridge, frame)

@@ -133,7 +133,9 @@ async def through(
         await publisher.close()
         await viewer.finished()
         status = await api.wait("s", lambda s: not s["running"])
+    frames = status["frames"]
     assert status["exit_cause"] == "source_ended", status
+    assert frames["in"] == frames["out"] + sum(frames["dropped"].values()), status
     return b"".join(viewer.data), status
 
 

@@ -61,6 +61,7 @@ class _Encoded:
     stream: ElementaryStream
     encoder: SoundEncoder
     end: int | None = None  # of the sound that was taken, in the output
+    last: Held | None = None
 
 
 @dataclass(slots=True)
@@ -140,7 +141,7 @@ class SoundOut:
     def _end(self, track: _Encoded) -> list[OutUnit]:
         track.end = None
         units = track.encoder.flush()
-        return [OutUnit(track.stream, one.data, one.pts, None) for one in units]
+        return [OutUnit(track.stream, one.data, one.pts, track.last) for one in units]
 
     def close(self) -> None:
         for track in self._encoded.values():
@@ -197,6 +198,7 @@ class SoundOut:
 
     def _encode(self, track: _Encoded, sound: Sound, held: Held | None) -> list[OutUnit]:
         track.end = max(track.end or sound.end_pts, sound.end_pts)
+        track.last = held or track.last
         units = [
             OutUnit(track.stream, one.data, one.pts, held) for one in track.encoder.encode(sound)
         ]
