@@ -97,6 +97,23 @@ def test_a_run_is_interrupted_and_no_other_begins() -> None:
     assert stats.node_errors == 0 and engine.closed
 
 
+def test_a_poke_at_the_end_costs_no_frame() -> None:
+    """A piece of sound, or a change, comes while the last frames wait."""
+    slot, output = Slot(drop="never"), Handover[Frame](9)
+    colour = Colour(matrix=1, full_range=False)
+    for number in range(3):
+        slot.put(Frame(np.zeros((64, 96, 3), np.uint8), number, colour, 0.0))
+    slot.poke()
+    slot.close()
+    stage = staged(Stuck("nowhere"), slot, output, Stats())
+    stage.start()
+    stage.join(PATIENCE_S)
+    out = []
+    while (frame := output.get(PATIENCE_S)) is not None:
+        out.append(frame.pts)
+    assert out == [0, 1, 2]
+
+
 def test_the_first_load_is_interrupted_and_the_stage_ends_in_order() -> None:
     engine, output = Stuck("load"), Handover[Frame](9)
     stage = staged(engine, Slot(), output, Stats())
