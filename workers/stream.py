@@ -1,7 +1,4 @@
-"""One stream in its worker: builds the way of a frame, watches it, reports, ends it.
-
-    source.pump -> Inbox -> DecodeStage -> Slot -> EngineStage -> Handover -> EncodeStage -> Outbox
-                                                                                -> sink.pump
+"""One stream in its worker: source.pump -> Pipeline -> sink.pump; watches it, reports, ends it.
 
 It owns every part of it. The stream ends when its source ends, when the parent asks (Drain), or
 when a part fails; the first two flush what is in flight, so the end always comes out of the sink.
@@ -26,31 +23,15 @@ from comfytrickle.trickle.client_session import open_session
 from comfytrickle.trickle.protocol import SEQ_CURRENT
 from comfytrickle.trickle.subscriber import Subscriber
 from workers import sink, source
-from workers.decode_stage import DecodeStage
-from workers.encode_stage import EncodeStage
-from workers.engine_stage import EngineStage
-from workers.inlet import INBOX_BYTES, InletSource, Refusals
-from workers.items import Item, Packet, Resize
-from workers.media.frames import Frame
-from workers.media.slot import Slot
-from workers.outlet import Outlet
-from workers.picture_stage import PictureStage
-from workers.queues import Handover, Inbox, Outbox
-from workers.report import Reporter
-from workers.sound.ear import Ear
-from workers.sound.intake import Intake
-from workers.sound.route import SoundRoute
+from workers.inlet import InletSource, Refusals
+from workers.items import Resize
+from workers.pipeline import Hooks, Pipeline
 from workers.stacks import dump_stacks
 from workers.stage_failures import failure_of
 from workers.stats import Stats
-from workers.uncoded_stage import UncodedStage
 from workers.warm_engine import WarmEngine
 
 log = logging.getLogger(__name__)
-
-_INBOX_BYTES = 8 << 20  # of transport stream read ahead of the decoder
-_OUTBOX_BYTES = 8 << 20  # of transport stream waiting for the publisher
-_ENCODE_AHEAD = 2  # frames between engine and encoder
 
 _IDLE_DRAIN_S = 5.0
 # A source that a former worker has read and that is not there has ended, or its server is just
@@ -89,57 +70,20 @@ class StreamSession:
         self._seen_errors: dict[str, str | None] = {}
         self._resize: dict[int, Resize] = {}
 
-        has_source = config.subscribe_url is not None
-        self._inbox: Inbox[Item] = Inbox(_INBOX_BYTES if has_source else INBOX_BYTES)
-        self._outbox: Outbox[Packet | None] = Outbox(_OUTBOX_BYTES)
-        between: Handover[Frame] = Handover(_ENCODE_AHEAD)
-        self._slot = Slot(drop=config.drop, max_framerate=config.max_framerate)
-        route = SoundRoute()
-        ear = Ear(self._slot.poke)
-        sound = Intake(config.encode.audio, route, ear, self._stats)
-        self._outlet = Outlet(shared.outlet if shared is not None else None)
-        self._refusals = Refusals(self._loop, self._pipe.send)
-        self._decode = (
-            DecodeStage(
-                config, self._inbox, self._slot, sound, self._stats, self._outlet,
-                self._stage_failed,
-            )
-            if has_source
-            else PictureStage(
-                config, self._inbox, self._slot, self._stats, self._outlet,
-                on_refused=self._refusals.add, on_error=self._stage_failed,
-            )
-        )  # fmt: skip
-        self._engine = EngineStage(
+        self._refusals = Refusals(self._loop, pipe.send)
+        self._line = Pipeline(
             config,
-            self._slot,
-            between,
             self._stats,
-            warm.engine if warm else None,
-            warm.workflow if warm else None,
-            on_ready=lambda s: self._from_thread(self._ready, s),
-            on_params=lambda answer: self._from_thread(self._params_answer, answer),
-            on_failed=lambda failed: self._from_thread(self._pipe.send, failed),
-            on_texts=lambda texts: self._from_thread(self._pipe.send, texts),
-            on_error=self._stage_failed,
-            ear=ear,
-            route=route,
-            lead=sound.lead_pid,
-            outlet=self._outlet,
-        )
-        self._encode = (
-            EncodeStage(
-                config.encode, between, route, self._outbox, self._stats,
-                tracks=sound.tracks, delay=ear.delay,
-                on_failed=lambda failed: self._from_thread(self._pipe.send, failed),
+            shared,
+            warm,
+            Hooks(
+                on_ready=lambda s: self._from_thread(self._ready, s),
+                on_params=lambda answer: self._from_thread(self._params_answer, answer),
+                on_failed=lambda failed: self._from_thread(pipe.send, failed),
+                on_texts=lambda texts: self._from_thread(pipe.send, texts),
+                on_refused=self._refusals.add,
                 on_error=self._stage_failed,
-            )
-            if config.publish_url is not None
-            else UncodedStage(between, route, self._outbox, self._stage_failed)
-        )  # fmt: skip
-
-        self._reporter = Reporter(
-            self._stats, self._decode, self._slot, self._engine, self._encode, sound
+            ),
         )
 
     def _from_thread(self, function: Any, *args: Any) -> None:
@@ -160,8 +104,7 @@ class StreamSession:
                 if config.publish_url
                 else sink.NoSink(account)
             )
-            for stage in (self._engine, self._decode, self._encode):
-                stage.start()
+            self._line.start()
             tasks = [
                 asyncio.create_task(self._read_source(), name="source"),
                 asyncio.create_task(self._commands(), name="commands"),
@@ -188,8 +131,7 @@ class StreamSession:
                 log.info("the stream is over: %s", self._reason)
                 return 0
             finally:
-                self._outlet.close()
-                self._outbox.close()
+                self._line.close()
                 for task in (*tasks, writing):
                     task.cancel()
                 await asyncio.gather(*tasks, writing, return_exceptions=True)
@@ -233,15 +175,15 @@ class StreamSession:
         was_seen = self._config.resume_at is not None
         try:
             if isinstance(self._source, InletSource):
-                await self._source.pump(self._inbox)
+                await self._source.pump(self._line.inbox)
             else:
-                await source.pump(self._source, self._inbox, self._stats, was_seen=was_seen)
+                await source.pump(self._source, self._line.inbox, self._stats, was_seen=was_seen)
         except (ComfytrickleError, aiohttp.ClientError, OSError) as error:
             self._fail(m.Failed("source", str(error), retryable=False))
 
     async def _write_sink(self) -> None:
         try:
-            await sink.pump(self._outbox, self._sink, self._stats)
+            await sink.pump(self._line.outbox, self._sink, self._stats)
         except (ComfytrickleError, aiohttp.ClientError, OSError) as error:
             self._fail(m.Failed("sink", str(error), retryable=False))
             await asyncio.Event().wait()  # the failure ends the stream, not this task's return
@@ -267,7 +209,7 @@ class StreamSession:
                 case m.UpdateParams():
                     self._update(message)
                 case m.Watch():
-                    self._outlet.watch(message)
+                    self._line.outlet.watch(message)
                 case m.Ping():
                     self._send_status()
                 case m.DumpStacks():
@@ -288,7 +230,7 @@ class StreamSession:
         self._source_task.cancel()  # its end travels through the stages to the sink
 
     def _interrupt(self) -> None:
-        self._engine.interrupt()
+        self._line.engine.interrupt()
         self._loop.call_later(_AGAIN_S, self._interrupt)
 
     def _drain_is_late(self) -> None:
@@ -298,12 +240,12 @@ class StreamSession:
     def _update(self, params: m.UpdateParams) -> None:
         if params.width and params.height:
             self._resize[params.revision] = Resize(params.width, params.height)
-        self._engine.update(params)
+        self._line.engine.update(params)
 
     def _params_answer(self, answer: m.ParamsApplied | m.ParamsRejected) -> None:
         resize = self._resize.pop(answer.revision, None)
         if resize is not None and isinstance(answer, m.ParamsApplied):
-            self._inbox.put_nowait(resize)
+            self._line.inbox.put_nowait(resize)
         self._pipe.send(answer)
 
     def _ready(self, load_s: float) -> None:
@@ -333,7 +275,7 @@ class StreamSession:
             self._state = State.STREAMING
         self._tell_error("source", self._source.last_error)
         self._tell_error("sink", self._sink.last_error)
-        self._pipe.send(self._reporter.status(self._state, self._source, self._sink))
+        self._pipe.send(self._line.reporter.status(self._state, self._source, self._sink))
 
     def _tell_error(self, kind: str, error: str | None) -> None:
         """A channel that cannot be reached is retried; people want to know why nothing happens."""
