@@ -18,6 +18,7 @@ import msgspec
 from comfytrickle.errors import InvalidInput
 from comfytrickle.messages import EngineConfig
 from comfytrickle.sizes import parse_bytes
+from comfytrickle.typed import typed_name
 from control_plane.engines.engines import Engines, split_named, workspaces
 
 if sys.version_info >= (3, 11):
@@ -90,7 +91,7 @@ def default_log_dir(port: int) -> Path:
 
 def load(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
     """Read all sources. Raises SettingsError; SystemExit for wrong flags and --help."""
-    flags = vars(make_parser().parse_args(argv))
+    flags = vars(make_parser(typed_name(environ)).parse_args(argv))
     config = flags.pop("config", None) or environ.get(ENV_PREFIX + "CONFIG")
     values: dict[str, Any] = {}
     if config:
@@ -217,10 +218,11 @@ def _size(text: str) -> list[int]:
         raise argparse.ArgumentTypeError(f"{text!r} is not WIDTHxHEIGHT") from None
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """The flags. Absent ones leave no trace, so that other sources can speak."""
+def make_parser(command: str | None = None) -> argparse.ArgumentParser:
+    """The flags. Absent ones leave no trace, so that other sources can speak. ``command``: how it
+    was called, for the usage line."""
     parser = argparse.ArgumentParser(
-        prog="python -m control_plane",
+        prog=command or "python -m control_plane",
         description="Serve ComfyUI workflows on live video: HTTP control plane with one isolated"
         " worker process per stream.",
         epilog=f"Each flag is also a key of the TOML file and an environment variable"

@@ -3,14 +3,17 @@
 It needs a running control plane (``scripts/launch_pool.sh``), and nothing else.
 """
 
-import sys
+import argparse
 import time
 from pathlib import Path
 
 from comfytrickle.client import DEFAULT_URL, Client
 from comfytrickle.testsrc.pattern import Pattern
 
-url = sys.argv[1] if len(sys.argv) > 1 else DEFAULT_URL
+parser = argparse.ArgumentParser(description=__doc__)
+parser.add_argument("url", nargs="?", default=DEFAULT_URL, help="the control plane (%(default)s)")
+url = parser.parse_args().url
+
 with Client(url) as client, client.start("examples/workflows/edges.json") as stream:
     stream.wait_ready()
     with stream.frames(side="both") as pictures, stream.camera(end=True) as camera:

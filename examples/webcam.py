@@ -26,6 +26,7 @@ import numpy as np
 from comfytrickle.client import (
     DEFAULT_URL,
     AsyncClient,
+    AsyncPictures,
     AsyncStream,
     Ended,
     Picture,
@@ -124,10 +125,10 @@ async def send(stream: AsyncStream, args: argparse.Namespace, figures: Figures) 
                 print(figures, flush=True)
 
 
-async def watch(stream: AsyncStream, args: argparse.Namespace, figures: Figures) -> None:
+async def watch(pictures: AsyncPictures, args: argparse.Namespace, figures: Figures) -> None:
     film = None if args.save is None else Film(args.save)
     try:
-        async for picture in stream.frames(side=args.side, fps=60):
+        async for picture in pictures:
             if picture.time is not None:
                 figures.latency.append(picture.received - picture.time)
             if film is not None:
@@ -146,14 +147,16 @@ async def run(args: argparse.Namespace) -> None:
     ):
         status = await stream.wait_ready()
         print(f"{stream.id} on {status['device']}, worker {status['pid']}")
-        watching = asyncio.create_task(watch(stream, args, figures))
-        try:
-            await send(stream, args, figures)
-            await watching
-        finally:
-            watching.cancel()
-            await asyncio.wait({watching})
-            print(figures)
+        # Connected before anything is sent: else the first frames would come back unseen.
+        async with stream.frames(side=args.side, fps=60) as pictures:
+            watching = asyncio.create_task(watch(pictures, args, figures))
+            try:
+                await send(stream, args, figures)
+                await watching
+            finally:
+                watching.cancel()
+                await asyncio.wait({watching})
+                print(figures)
     if args.save is not None:
         print(f"saved {args.save}")
 

@@ -17,6 +17,8 @@ for flag in "$@"; do
     esac
 done
 set -- ${flags[@]+"${flags[@]}"} # bash before 4.4 takes an empty array for an unset variable
+# The name that was typed, for the usage lines.
+export COMFYTRICKLE_COMMAND="$0${demo:+ --demo}"
 if [ -n "$demo" ]; then
     exec "$root/.venv/bin/python" -m comfytrickle.cli.main demo "$@"
 fi

@@ -31,7 +31,12 @@ async def pump(subscriber: Subscriber, inbox: Inbox[Item], stats: Stats, *, was_
             await inbox.put(SegmentEnd())
         cut = False
         if subscriber.end_reason == "never_appeared" and not was_seen:
-            raise SourceMissing("the source channel never appeared")
+            why = subscriber.last_error
+            raise SourceMissing(
+                "the source channel never appeared"
+                if why is None
+                else f"the source could not be reached: {why}"
+            )
     finally:
         await subscriber.aclose()
         inbox.put_nowait(SourceEnd(cut))

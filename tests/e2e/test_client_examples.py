@@ -88,6 +88,11 @@ def test_the_shortest_program(shared_pool: Pool, folder: Path) -> None:
     assert both[:, 512:].mean() < 0.5 * both[:, :512].mean()  # edges on black
 
 
+def test_the_shortest_program_says_how_it_is_called(folder: Path) -> None:
+    shown = run(folder, "examples/client_start.py", "--help").stdout
+    assert shown.startswith("usage: client_start.py [-h] [url]") and DEFAULT_URL in shown
+
+
 def film(path: Path) -> list[tuple[float, np.ndarray]]:
     with av.open(str(path)) as container:
         return [
@@ -112,7 +117,7 @@ def test_a_test_pattern_and_then_its_film_through_the_webcam(
     frames = film(folder / "out.mp4")
     assert len(frames) == int(back)
     began = counter.read(frames[0][1])
-    assert began is not None
+    assert began == 0, "the first frame came back before anybody looked"
     for at, rgb in frames:
         n = counter.read(rgb)
         assert n is not None and counter.is_inverted(rgb)

@@ -12,10 +12,10 @@ from comfytrickle.cli.tables import stream_status
 @pytest.mark.parametrize(
     ("code", "signal", "shown"),
     [
-        (-9, "SIGKILL", "signalled, SIGKILL"),
-        (1, None, "signalled, exit code 1"),
-        (0, None, "signalled, exit code 0"),
-        (None, None, "signalled"),
+        (-9, "SIGKILL", "killed from outside (signalled, SIGKILL)"),
+        (1, None, "killed from outside (signalled, exit code 1)"),
+        (0, None, "killed from outside (signalled, exit code 0)"),
+        (None, None, "killed from outside (signalled)"),
     ],
 )
 def test_how_it_ended_names_what_is_known(code: int | None, signal: str | None, shown: str) -> None:
@@ -25,4 +25,34 @@ def test_how_it_ended_names_what_is_known(code: int | None, signal: str | None, 
         "exit_code": code,
         "exit_signal": signal,
     }
-    assert f"ended    {shown}" in stream_status(status).splitlines()
+    assert f"ended     {shown}" in stream_status(status).splitlines()
+
+
+def line(status: dict[str, Any], name: str) -> str:
+    [found] = [x for x in stream_status(status).splitlines() if x.split(" ")[0] == name]
+    return found.removeprefix(name).strip()
+
+
+def test_restarts_frames_that_passed_and_sound() -> None:
+    assert [line({}, name) for name in ("restarts", "passed", "sound")] == [
+        "-", "- of them as they came in", "-",
+    ]  # fmt: skip
+    status: dict[str, Any] = {
+        "restarts": 2,
+        "deaths": [
+            {"time": "T1", "exit_cause": "nonzero", "exit_code": 1, "signal": None},
+            {"time": "T2", "exit_cause": "nonzero", "exit_code": 37, "signal": None},
+        ],
+        "frames": {"in": 90, "out": 88, "passed_through": 7},
+        "audio": {"in": 40, "out": 37, "silence": 2, "unheard": 0, "dropped": {"damaged": 3}},
+        "detail": {"audio": {"codec_in": "aac", "tracks": 2, "way": "passed on"}},
+    }
+    assert line(status, "restarts") == (
+        "2, the last at T2: its program broke off with an error (nonzero, exit code 37)"
+    )
+    assert line(status, "passed") == "7 of them as they came in"
+    assert line(status, "sound") == (
+        "aac, 2 tracks, passed on as it came, 40 in, 37 out, 2 of silence, 3 damaged"
+    )
+    status |= {"audio": {"in": 0, "out": 0, "dropped": {}}, "detail": {"audio": None}}
+    assert line(status, "sound") == "none comes in"

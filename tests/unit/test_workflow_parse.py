@@ -80,6 +80,15 @@ def test_what_is_no_graph_at_all(value: object, says: str) -> None:
     assert not isinstance(caught.value, InvalidWorkflow)
 
 
+def test_what_is_wrong_is_said_once() -> None:
+    with pytest.raises(InvalidWorkflow) as caught:
+        parse_prompt({"1": node("LoadTensor")})
+    assert caught.value.message.startswith("the workflow has no ")
+    with pytest.raises(InvalidWorkflow) as caught:
+        parse_prompt(passthrough() | {"7": node("ImageInvert", image=["8", 0])})
+    assert caught.value.message.startswith("the workflow cannot run: node 7: ")
+
+
 def test_a_node_may_be_called_prompt() -> None:
     graph = {"prompt": node("LoadTensor"), "out": node("SaveTensor", images=["prompt", 0])}
     assert parse_prompt(graph).order == ("prompt", "out")

@@ -13,6 +13,16 @@ from typing import Any
 from comfytrickle.calls import DEFAULT_URL, Refused, Unreachable
 from comfytrickle.cli import exits
 from comfytrickle.cli.client import Client
+from comfytrickle.cli.picture_files import NoWorkflow, workflow_text
+
+CHANNELS = ("subscribe", "publish", "control", "events", "data")
+
+# What stands beside the params in a request, by the flag of ``comfytrickle start`` for it.
+_FLAGS = {
+    **{f"{name}_url": f"--{name} URL" for name in CHANNELS},
+    **dict.fromkeys(("gateway_request_id", "stream_id", "request_id", "manifest_id"), "--id ID"),
+    **dict.fromkeys(("prompt", "prompts", "workflow"), "--workflow FILE"),
+}
 
 Command = Callable[[argparse.Namespace, Client], int]
 
@@ -78,7 +88,7 @@ def print_node_errors(node_errors: Any) -> None:
 
 def add_param_flags(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--workflow", metavar="FILE", help="a workflow in ComfyUI's API format")
+    add("--workflow", metavar="FILE", help="API format, or a PNG of ComfyUI's")
     add("--width", type=int, help="of the frames that the workflow sees")
     add("--height", type=int)
     add("--max-framerate", type=float, help="cap on frames given to the workflow")
@@ -95,7 +105,7 @@ def read_params(args: argparse.Namespace) -> dict[str, Any]:
     """The params object that the flags mean. Raises UsageError."""
     params: dict[str, Any] = {}
     if args.workflow is not None:
-        params["prompt"] = read_json_file(args.workflow)
+        params["prompt"] = read_workflow(args.workflow)
     for name in ("width", "height", "max_framerate"):
         if getattr(args, name) is not None:
             params[name] = getattr(args, name)
@@ -109,6 +119,8 @@ def set_param(params: dict[str, Any], item: str) -> None:
     key, equals, text = item.partition("=")
     if not equals or not all(key.split(".")):
         raise UsageError(f"--param {item!r}: KEY=VALUE is expected")
+    if key in _FLAGS:
+        raise UsageError(f"--param {key}=...: it is no parameter; give it as {_FLAGS[key]}")
     try:
         value: Any = json.loads(text)
     except ValueError:
@@ -121,12 +133,15 @@ def set_param(params: dict[str, Any], item: str) -> None:
     params[last] = value
 
 
-def read_json_file(path: str) -> Any:
-    """``-`` is stdin. Raises UsageError."""
+def read_workflow(path: str) -> Any:
+    """JSON, or a PNG of ComfyUI's with the workflow in it; ``-`` is stdin. Raises UsageError."""
     try:
-        text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8-sig")
-        return json.loads(text)
+        data = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from error
+    try:
+        return json.loads(workflow_text(data))
+    except NoWorkflow as error:
+        raise UsageError(f"{path} {error}") from error
     except ValueError as error:
         raise UsageError(f"{path} is not JSON: {error}") from error

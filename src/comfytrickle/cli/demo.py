@@ -5,18 +5,21 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import sys
 from fractions import Fraction
 from pathlib import Path
 
 from comfytrickle.cli import running
 from comfytrickle.errors import ComfytrickleError
+from comfytrickle.typed import typed_name
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Register ``demo``; ``func`` runs it and returns the exit code."""
     parser = subparsers.add_parser(
         "demo",
+        prog=typed_name(os.environ),
         help="see it all work on this machine",
         description="Starts a trickle server and a control plane, sends a moving test pattern"
         " through a workflow, and checks each frame that comes back: that none is missing, that"

@@ -10,7 +10,10 @@ import os
 import sys
 from collections.abc import Sequence
 
+from comfytrickle.typed import VARIABLE
+
 
 def run(flags: Sequence[str]) -> int:
     """Never returns when the control plane could be started."""
-    os.execv(sys.executable, [sys.executable, "-m", "control_plane", *flags])
+    environ = {**os.environ, VARIABLE: "comfytrickle serve"}
+    os.execve(sys.executable, [sys.executable, "-m", "control_plane", *flags], environ)

@@ -79,11 +79,14 @@ def stream_status(s: dict[str, Any]) -> str:
         ("source", f"{text(s.get('source'))}  {text(s.get('subscribe_url'))}"),
         ("sink", f"{text(s.get('sink'))}  {text(s.get('publish_url'))}"),
         ("frames", f"{text(frames.get('in'))} in, {text(frames.get('out'))} out"),
+        ("passed", f"{text(frames.get('passed_through'))} of them as they came in"),
         ("dropped", ", ".join(f"{n} {cause}" for cause, n in dropped.items() if n) or "none"),
+        ("sound", _sound(s.get("audio") or {}, s.get("detail") or {})),
         ("fps", f"{number(fps.get('in'))} in, {number(fps.get('out'))} out"),
         ("latency", _latency(s.get("latency_ms") or {})),
         ("memory", f"{megabytes(memory.get('rss'))}, device {megabytes(memory.get('device'))}"),
         ("params", f"revision {text(s.get('params_revision'))}"),
+        ("restarts", _restarts(s)),
     ]
     if s.get("exit_cause") is not None:
         rows.append(("ended", _ending(s)))
@@ -91,17 +94,62 @@ def stream_status(s: dict[str, Any]) -> str:
     if error:
         node = f" (node {error['node_id']}, {error['node_type']})" if error.get("node_id") else ""
         rows.append(("error", f"{error['kind']}: {error['message']}{node}"))
-    lines = [f"{name:<9}{value}" for name, value in rows]
+    lines = [f"{name:<10}{value}" for name, value in rows]
     if error and error.get("log_tail"):
         lines += ["", *("  " + line for line in error["log_tail"].splitlines())]
     return "\n".join(lines)
 
 
+def _restarts(s: dict[str, Any]) -> str:
+    deaths = s.get("deaths") or []
+    if not s.get("restarts") or not deaths:
+        return text(s.get("restarts"))
+    return f"{s['restarts']}, the last at {deaths[-1].get('time')}: {_ending(deaths[-1])}"
+
+
+_WAYS = {
+    "passed on": "passed on as it came",
+    "encoded": "encoded anew",
+    "workflow": "through the workflow",
+    "off": "left out",
+}
+
+
+def _sound(audio: dict[str, Any], detail: dict[str, Any]) -> str:
+    track = detail.get("audio")
+    if not track and not audio.get("in"):
+        return UNKNOWN if audio.get("in") is None else "none comes in"
+    parts = [f"{text(audio.get('in'))} in, {text(audio.get('out'))} out"]
+    if track:
+        tracks = f", {track['tracks']} tracks" if track.get("tracks", 1) > 1 else ""
+        parts.insert(0, f"{track['codec_in']}{tracks}, {_WAYS.get(track['way'], track['way'])}")
+    for key, words in (("silence", "of silence"), ("unheard", "without the workflow")):
+        if audio.get(key):
+            parts.append(f"{audio[key]} {words}")
+    parts += [f"{n} {cause}" for cause, n in (audio.get("dropped") or {}).items() if n]
+    return ", ".join(parts)
+
+
+_CAUSES = {
+    "clean": "by itself",
+    "requested": "stopped",
+    "source_ended": "its source ended",
+    "startup_error": "it could not start",
+    "startup_timeout": "it did not start in time",
+    "unresponsive": "it was hung",
+    "signalled": "killed from outside",
+    "nonzero": "its program broke off with an error",
+    "killed_by_us": "it did not end in time, and was killed",
+}
+
+
 def _ending(s: dict[str, Any]) -> str:
-    if s.get("exit_signal"):
-        return f"{s['exit_cause']}, {s['exit_signal']}"
-    known = s.get("exit_code") is not None  # not when the fork server was killed, too
-    return f"{s['exit_cause']}, exit code {s['exit_code']}" if known else str(s["exit_cause"])
+    """How a stream, or one of its workers, ended: in words, by the API's word, and with what."""
+    cause = str(s["exit_cause"])
+    signal, code = s.get("exit_signal") or s.get("signal"), s.get("exit_code")
+    more = signal or (None if code is None else f"exit code {code}")  # neither: it cannot be told
+    known = f"{cause}, {more}" if more else cause
+    return f"{_CAUSES[cause]} ({known})" if cause in _CAUSES else known
 
 
 def _latency(latency: dict[str, Any]) -> str:

@@ -15,11 +15,13 @@ def add_parser(subparsers: Any) -> None:
         subparsers, "validate", "Check whether a workflow can run.", validate
     )
     parser.add_argument("--engine", metavar="NAME", help="that is to check it (else the default)")
-    parser.add_argument("file", metavar="FILE", help="a workflow in API format; - is stdin")
+    parser.add_argument(
+        "file", metavar="FILE", help="a workflow in API format, or a PNG of ComfyUI's; - is stdin"
+    )
 
 
 def validate(args: argparse.Namespace, client: Client) -> int:
-    answer = client.call(calls.validate(common.read_json_file(args.file), args.engine))
+    answer = client.call(calls.validate(common.read_workflow(args.file), args.engine))
     if args.json:
         common.print_json(answer)
     else:

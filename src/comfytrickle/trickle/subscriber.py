@@ -198,8 +198,9 @@ class Subscriber:
         answer = parse_answer(response.status, response.headers)
         do = judge(answer, self._loop.time())
         self._show_progress()
-        if do is Do.TAKE:
+        if do is Do.TAKE or answer.status == 404:  # that there is no channel is no trouble
             self.last_error = None
+        if do is Do.TAKE:
             return response, do
         response.release()
         if do is Do.REFUSE:

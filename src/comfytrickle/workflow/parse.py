@@ -103,9 +103,10 @@ def _cycle_error(cycle: list[str], nodes: dict[str, Node]) -> NodeError:
 
 def _summary(errors: list[NodeError]) -> str:
     first = errors[0]
-    where = f"node {first.node_id}: " if first.node_id is not None else ""
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-    return f"the workflow cannot run: {where}{first.message}{more}"
+    if first.node_id is None:  # then it speaks of the workflow itself
+        return f"{first.message}{more}"
+    return f"the workflow cannot run: node {first.node_id}: {first.message}{more}"
 
 
 def _digest(nodes: dict[str, Node], field: str) -> str:
