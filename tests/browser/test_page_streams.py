@@ -265,6 +265,7 @@ async def test_it_can_be_used_with_the_keyboard_alone(
     async with live.source("in"), browser.visit(api.pool.url) as seat:
         await api.start("keys", live.url("in"), live.url("out"), prompt=example("invert"))
         await seat.go("#/stream/keys")
+        await seat.until_pictures(lambda b, a: a.painted > 1, "no picture to divide")
         slider = seat.page.get_by_label("How much of the picture")
         await slider.focus()
         for _ in range(10):

@@ -95,5 +95,5 @@ def test_files_as_they_are_named_on_the_command_line(
     ],
 )
 def test_what_is_no_parameter_points_to_its_flag(item: str, flag: str) -> None:
-    with pytest.raises(UsageError, match=f"it is no parameter; give it as {flag}"):
+    with pytest.raises(UsageError, match=f"it is no parameter; start takes it as {flag}"):
         set_param({}, item)

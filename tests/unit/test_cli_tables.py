@@ -34,8 +34,8 @@ def line(status: dict[str, Any], name: str) -> str:
 
 
 def test_restarts_frames_that_passed_and_sound() -> None:
-    assert [line({}, name) for name in ("restarts", "passed", "sound")] == [
-        "-", "- of them as they came in", "-",
+    assert [line({}, name) for name in ("restarts", "frames", "sound")] == [
+        "-", "- in, - out, - passed through", "-",
     ]  # fmt: skip
     status: dict[str, Any] = {
         "restarts": 2,
@@ -50,7 +50,7 @@ def test_restarts_frames_that_passed_and_sound() -> None:
     assert line(status, "restarts") == (
         "2, the last at T2: its program broke off with an error (nonzero, exit code 37)"
     )
-    assert line(status, "passed") == "7 of them as they came in"
+    assert line(status, "frames") == "90 in, 88 out, 7 passed through"
     assert line(status, "sound") == (
         "aac, 2 tracks, passed on as it came, 40 in, 37 out, 2 of silence, 3 damaged"
     )

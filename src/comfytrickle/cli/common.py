@@ -120,7 +120,7 @@ def set_param(params: dict[str, Any], item: str) -> None:
     if not equals or not all(key.split(".")):
         raise UsageError(f"--param {item!r}: KEY=VALUE is expected")
     if key in _FLAGS:
-        raise UsageError(f"--param {key}=...: it is no parameter; give it as {_FLAGS[key]}")
+        raise UsageError(f"--param {key}=...: it is no parameter; start takes it as {_FLAGS[key]}")
     try:
         value: Any = json.loads(text)
     except ValueError:

@@ -78,8 +78,7 @@ def stream_status(s: dict[str, Any]) -> str:
         ("size", _size(s)),
         ("source", f"{text(s.get('source'))}  {text(s.get('subscribe_url'))}"),
         ("sink", f"{text(s.get('sink'))}  {text(s.get('publish_url'))}"),
-        ("frames", f"{text(frames.get('in'))} in, {text(frames.get('out'))} out"),
-        ("passed", f"{text(frames.get('passed_through'))} of them as they came in"),
+        ("frames", _frames(frames)),
         ("dropped", ", ".join(f"{n} {cause}" for cause, n in dropped.items() if n) or "none"),
         ("sound", _sound(s.get("audio") or {}, s.get("detail") or {})),
         ("fps", f"{number(fps.get('in'))} in, {number(fps.get('out'))} out"),
@@ -98,6 +97,11 @@ def stream_status(s: dict[str, Any]) -> str:
     if error and error.get("log_tail"):
         lines += ["", *("  " + line for line in error["log_tail"].splitlines())]
     return "\n".join(lines)
+
+
+def _frames(frames: dict[str, Any]) -> str:
+    names = (("in", "in"), ("out", "out"), ("passed_through", "passed through"))
+    return ", ".join(f"{text(frames.get(key))} {words}" for key, words in names)
 
 
 def _restarts(s: dict[str, Any]) -> str:
