@@ -117,7 +117,7 @@ def test_a_test_pattern_and_then_its_film_through_the_webcam(
     frames = film(folder / "out.mp4")
     assert len(frames) == int(back)
     began = counter.read(frames[0][1])
-    assert began == 0, "the first frame came back before anybody looked"
+    assert began is not None
     for at, rgb in frames:
         n = counter.read(rgb)
         assert n is not None and counter.is_inverted(rgb)
@@ -131,6 +131,26 @@ def test_a_test_pattern_and_then_its_film_through_the_webcam(
         n = counter.read(rgb)
         assert n is not None and not counter.is_inverted(rgb)
         assert np.abs(rgb - Pattern(128, 128).render(n).astype(int)).mean() < 12
+
+
+SLOW_TO_CONNECT = """
+import asyncio, runpy, sys
+from comfytrickle.client.connection import Connection
+at_once = Connection.socket
+async def socket(self, call):
+    if "side=none" not in call.path:
+        await asyncio.sleep(1)  # who looks on is late, as a busy machine makes it now and then
+    return await at_once(self, call)
+Connection.socket = socket
+del sys.argv[0]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def test_the_webcam_looks_before_it_sends(shared_pool: Pool, folder: Path) -> None:
+    args = ("--server", shared_pool.url, "--width", "128", "--height", "128", "--seconds", "0.5")
+    run(folder, "-c", SLOW_TO_CONNECT, "examples/webcam.py", *args, "--save", "first.mp4")
+    assert counter.read(film(folder / "first.mp4")[0][1]) == 0
 
 
 def test_the_webcam_says_what_is_wrong(shared_pool: Pool, folder: Path) -> None:
