@@ -22,13 +22,13 @@ from comfytrickle.states import State
 from comfytrickle.trickle.client_session import open_session
 from comfytrickle.trickle.protocol import SEQ_CURRENT
 from comfytrickle.trickle.subscriber import Subscriber
-from workers import sink, source
-from workers.inlet import InletSource, Refusals
-from workers.items import Resize
-from workers.pipeline import Hooks, Pipeline
+from workers.ends import sink, source
+from workers.ends.inlet import InletSource, Refusals
 from workers.stacks import dump_stacks
-from workers.stage_failures import failure_of
-from workers.stats import Stats
+from workers.stages.failures import failure_of
+from workers.stages.items import Resize
+from workers.stages.pipeline import Hooks, Pipeline
+from workers.stages.stats import Stats
 from workers.warm_engine import WarmEngine
 
 log = logging.getLogger(__name__)

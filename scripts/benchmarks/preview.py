@@ -22,8 +22,8 @@ from benchmarks import clip, feed, stack
 from comfytrickle.frame_message import HEADER_BYTES, Header, Kind, unpack
 from comfytrickle.testsrc import counter
 from comfytrickle.testsrc.pattern import Pattern
+from workers.ends.outlet import Outlet
 from workers.media.jpeg import JpegDecoder, JpegEncoder
-from workers.outlet import Outlet
 
 VIEWERS = ("side=out", "side=out", "side=in", "side=both")
 SETTLE_S = 1.5  # also for what lingers after the last viewer

@@ -12,8 +12,8 @@ from comfytrickle.trickle.server import TrickleServer
 from comfytrickle.trickle.subscriber import Subscriber
 from tests.support.pool import free_port
 from tests.support.streams import until
-from workers.source import SourceMissing, pump
-from workers.stats import Stats
+from workers.ends.source import SourceMissing, pump
+from workers.stages.stats import Stats
 
 
 class Sink:

@@ -174,7 +174,7 @@ def test_a_pack_that_has_the_name_of_our_modules(lab: Lab, tmp_path: Path, gener
         assert not any("custom_nodes" in path for path in child.ask(engine.failed_packs))
         (out,), _ = run(child, graph(n2=("Namesake", {"image": FRAME})), picture(1))
         assert np.array_equal(out, picture(1) * np.float32(0.25))
-        for name in ("comfytrickle", "workers", "workers.queues"):
+        for name in ("comfytrickle", "workers", "workers.stages.queues"):
             assert str(folder) not in child.ask(engine.imported, name)
         with pytest.raises(ChildError, match=r"No module named 'workers\.helper'"):
             child.ask(engine.imported, "workers.helper")

@@ -13,13 +13,13 @@ from comfytrickle.messages import ParamsRejected, StreamConfig, UpdateParams
 from tests.support.deaf import deaf
 from tests.support.engine_nodes import Graph, around, n
 from workers.engine.protocol import Engine, NodeFailed, RunContext
-from workers.engine_stage import EngineStage
-from workers.loader import Change, Loader
 from workers.media.colour import Colour
 from workers.media.frames import Frame
 from workers.media.slot import Slot
-from workers.queues import Handover
-from workers.stats import Stats
+from workers.stages.engine import EngineStage
+from workers.stages.loader import Change, Loader
+from workers.stages.queues import Handover
+from workers.stages.stats import Stats
 
 PATIENCE_S = 30.0
 WORKFLOW: Graph = around(invert=n("ImageInvert", image=["in", 0]))

@@ -10,12 +10,12 @@ import pytest
 from comfytrickle.mpegts.units import CLOCK
 from workers.engine.live import LiveWorkflow
 from workers.engine.protocol import Audio, LoadedWorkflow, NodeFailed, RunContext
-from workers.hearing import Hearing
 from workers.sound.ear import Ear
 from workers.sound.route import Held, SoundRoute
 from workers.sound.sound import Sound
-from workers.stages import Stage
-from workers.stats import Stats
+from workers.stages.hearing import Hearing
+from workers.stages.stage import Stage
+from workers.stages.stats import Stats
 
 RATE = 48_000
 PIECE_S = 0.1

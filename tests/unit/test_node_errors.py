@@ -22,13 +22,13 @@ from comfytrickle.testsrc.pattern import Pattern
 from tests.support.deaf import deaf
 from workers.engine.failures import node_failure
 from workers.engine.protocol import Engine, NodeFailed, RunContext
-from workers.engine_stage import EngineStage
-from workers.mark import marked
 from workers.media.frames import RGB, Colour, Frame
 from workers.media.slot import Slot
-from workers.node_errors import GaveOut, NodeErrors, Reaction
-from workers.queues import Handover
-from workers.stats import Stats
+from workers.stages.engine import EngineStage
+from workers.stages.mark import marked
+from workers.stages.node_errors import GaveOut, NodeErrors, Reaction
+from workers.stages.queues import Handover
+from workers.stages.stats import Stats
 
 WORKFLOW = {
     "1": {"class_type": "LoadTensor", "inputs": {}},

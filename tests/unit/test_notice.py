@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from workers.notice import Loading, loading_notice
+from workers.stages.notice import Loading, loading_notice
 
 
 def test_it_is_due_after_a_moment_and_until_all_is_settled() -> None:

@@ -16,10 +16,10 @@ from comfytrickle.shm.reader import RingReader
 from comfytrickle.shm.ring import Descriptors
 from comfytrickle.testsrc import counter
 from tests.support.frame_sockets import Shown, picture
-from workers import outlet as module
+from workers.ends import outlet as module
+from workers.ends.outlet import Outlet
 from workers.media.colour import untagged
 from workers.media.frames import Frame
-from workers.outlet import Outlet
 
 PATIENCE_S = 20.0
 

@@ -12,17 +12,17 @@ from comfytrickle.messages import FramesRefused, ResumePoint, StreamConfig
 from comfytrickle.mpegts.units import CLOCK, PTS_MASK
 from comfytrickle.testsrc import counter
 from tests.support.frame_sockets import RAW, jpeg, message, numbered, picture
-from workers.inlet import Refusals
-from workers.items import Item, Packet, Picture, Resize, SentFrame, SourceEnd
+from workers.ends.inlet import Refusals
+from workers.ends.outlet import Outlet
 from workers.media.colour import untagged
 from workers.media.frames import Frame
 from workers.media.slot import Slot
-from workers.outlet import Outlet
-from workers.picture_stage import PictureStage
-from workers.queues import Handover, Inbox, Outbox
 from workers.sound.route import SoundRoute
-from workers.stats import Stats
-from workers.uncoded_stage import UncodedStage
+from workers.stages.items import Item, Packet, Picture, Resize, SentFrame, SourceEnd
+from workers.stages.pictures import PictureStage
+from workers.stages.queues import Handover, Inbox, Outbox
+from workers.stages.stats import Stats
+from workers.stages.uncoded import UncodedStage
 
 PATIENCE_S = 20
 

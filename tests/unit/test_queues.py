@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from workers.queues import Closed, Handover, Inbox, Outbox
+from workers.stages.queues import Closed, Handover, Inbox, Outbox
 
 
 async def test_inbox_keeps_order_and_waits_when_full() -> None:

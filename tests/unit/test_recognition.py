@@ -1,9 +1,14 @@
-"""When a source is known to be no video. Source: workers/recognition.py's own rules."""
+"""When a source is known to be no video. Source: workers/stages/recognition.py's own rules."""
 
 from __future__ import annotations
 
 from comfytrickle.mpegts.units import ElementaryStream
-from workers.recognition import NO_PROGRAM_BYTES, NO_PROGRAM_SEGMENTS, NO_VIDEO_S, Recognition
+from workers.stages.recognition import (
+    NO_PROGRAM_BYTES,
+    NO_PROGRAM_SEGMENTS,
+    NO_VIDEO_S,
+    Recognition,
+)
 
 VIDEO = ElementaryStream(0x100, 0x1B, "video", "h264")
 SOUND = ElementaryStream(0x101, 0x0F, "audio", "aac")

@@ -17,7 +17,7 @@ from workers.sound.intake import Intake, Track
 from workers.sound.outgoing import OutUnit, SoundOut
 from workers.sound.route import Held, SoundRoute
 from workers.sound.sound import Sound
-from workers.stats import Stats
+from workers.stages.stats import Stats
 
 AAC = ElementaryStream(0x101, 0x0F, "audio", "aac")
 OTHER = ElementaryStream(0x102, 0x0F, "audio", "aac")

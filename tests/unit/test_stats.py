@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from workers.stats import Drops, Rate, Stats, Window
+from workers.stages.stats import Drops, Rate, Stats, Window
 
 
 def test_quantiles_of_nothing_are_none() -> None:

@@ -15,12 +15,12 @@ from tests.support.deaf import deaf
 from tests.support.engine_nodes import Base, Graph, around, engine, n
 from tests.support.sound_nodes import hearing, sound_engine
 from workers.engine.protocol import NodeFailed
-from workers.engine_stage import EngineStage
 from workers.media.colour import Colour
 from workers.media.frames import Frame
 from workers.media.slot import Slot
-from workers.queues import Handover
-from workers.stats import Stats
+from workers.stages.engine import EngineStage
+from workers.stages.queues import Handover
+from workers.stages.stats import Stats
 from workers.warm_engine import WarmEngine, warm_engine
 
 GRAPH = around(k=n("Model"), u=n("Use", image=["in", 0], model=["k", 0]))

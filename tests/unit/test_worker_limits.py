@@ -15,9 +15,9 @@ from tests.support.pool import ROOT
 from workers import device, limits
 from workers.engine.factory import build_engine
 from workers.engine.protocol import NodeFailed
-from workers.node_errors import Reaction
-from workers.node_trouble import NodeTrouble
-from workers.stats import Stats
+from workers.stages.node_errors import Reaction
+from workers.stages.node_trouble import NodeTrouble
+from workers.stages.stats import Stats
 
 # In a process of its own: such a limit cannot be lifted again.
 HOG = """

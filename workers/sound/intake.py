@@ -17,7 +17,7 @@ from workers.sound.ear import Ear
 from workers.sound.errors import UnsupportedSound
 from workers.sound.route import Held, SoundRoute
 from workers.sound.sound import Sound
-from workers.stats import Drops, Stats
+from workers.stages.stats import Drops, Stats
 
 log = logging.getLogger(__name__)
 

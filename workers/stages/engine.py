@@ -1,7 +1,8 @@
 """Second thread: builds the engine, then runs every frame through the workflow.
 
 It owns the engine, the loaded workflow and the conversion buffers. A change of params takes effect
-here, between two frames; until its workflow is loaded (:mod:`workers.loader`), the old one goes on.
+here, between two frames; until its workflow is loaded (:mod:`workers.stages.loader`), the old one
+goes on.
 """
 
 from __future__ import annotations
@@ -23,25 +24,25 @@ from comfytrickle.messages import (
     UpdateParams,
 )
 from comfytrickle.workflow import parse_prompt
+from workers.ends.outlet import Outlet
 from workers.engine.bridge import FrameBridge
 from workers.engine.factory import build_engine
 from workers.engine.live import LiveWorkflow, load_live
 from workers.engine.protocol import Engine, NodeFailed, RunContext
-from workers.hearing import Hearing
-from workers.loader import Change, Loader
-from workers.mark import marked
 from workers.media.frames import RGB, Frame
 from workers.media.slot import Slot
-from workers.node_errors import Reaction
-from workers.node_trouble import NodeTrouble, check_device
-from workers.notice import Loading, loading_notice
-from workers.outlet import Outlet
-from workers.queues import Closed, Handover
 from workers.sound.ear import Ear
 from workers.sound.route import SoundRoute
-from workers.stages import Stage
-from workers.stats import Drops, Stats
-from workers.texts import lines_of
+from workers.stages.hearing import Hearing
+from workers.stages.loader import Change, Loader
+from workers.stages.mark import marked
+from workers.stages.node_errors import Reaction
+from workers.stages.node_trouble import NodeTrouble, check_device
+from workers.stages.notice import Loading, loading_notice
+from workers.stages.queues import Closed, Handover
+from workers.stages.stage import Stage
+from workers.stages.stats import Drops, Stats
+from workers.stages.texts import lines_of
 
 log = logging.getLogger(__name__)
 

@@ -12,9 +12,9 @@ from comfytrickle.errors import TrickleError
 from comfytrickle.messages import StreamConfig
 from comfytrickle.progress import Progress, ProgressPage
 from comfytrickle.trickle.publisher import Publisher
-from workers.items import Packet, Sent, SentFrame, SentSound
-from workers.queues import Outbox
-from workers.stats import Drops, Stats
+from workers.stages.items import Packet, Sent, SentFrame, SentSound
+from workers.stages.queues import Outbox
+from workers.stages.stats import Drops, Stats
 
 _LINGER_S = 0.5
 

@@ -6,9 +6,9 @@ import time
 
 from comfytrickle.errors import ComfytrickleError
 from comfytrickle.trickle.subscriber import Subscriber
-from workers.items import Chunk, Item, SegmentEnd, SegmentStart, SourceEnd
-from workers.queues import Inbox
-from workers.stats import Stats
+from workers.stages.items import Chunk, Item, SegmentEnd, SegmentStart, SourceEnd
+from workers.stages.queues import Inbox
+from workers.stages.stats import Stats
 
 
 class SourceMissing(ComfytrickleError):

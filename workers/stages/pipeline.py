@@ -11,22 +11,22 @@ from dataclasses import dataclass
 
 from comfytrickle import messages as m
 from comfytrickle.shared import Shared
-from workers.decode_stage import DecodeStage
-from workers.encode_stage import EncodeStage
-from workers.engine_stage import EngineStage
-from workers.inlet import INBOX_BYTES
-from workers.items import Item, Packet
+from workers.ends.inlet import INBOX_BYTES
+from workers.ends.outlet import Outlet
 from workers.media.frames import Frame
 from workers.media.slot import Slot
-from workers.outlet import Outlet
-from workers.picture_stage import PictureStage
-from workers.queues import Handover, Inbox, Outbox
-from workers.report import Reporter
 from workers.sound.ear import Ear
 from workers.sound.intake import Intake
 from workers.sound.route import SoundRoute
-from workers.stats import Stats
-from workers.uncoded_stage import UncodedStage
+from workers.stages.decode import DecodeStage
+from workers.stages.encode import EncodeStage
+from workers.stages.engine import EngineStage
+from workers.stages.items import Item, Packet
+from workers.stages.pictures import PictureStage
+from workers.stages.queues import Handover, Inbox, Outbox
+from workers.stages.report import Reporter
+from workers.stages.stats import Stats
+from workers.stages.uncoded import UncodedStage
 from workers.warm_engine import WarmEngine
 
 _INBOX_BYTES = 8 << 20  # of transport stream read ahead of the decoder

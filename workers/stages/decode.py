@@ -14,16 +14,16 @@ from comfytrickle.mpegts.packets import signed_difference
 from comfytrickle.mpegts.silence import SILENCE_S
 from comfytrickle.mpegts.timeline import Timeline
 from comfytrickle.mpegts.units import CLOCK, AccessUnit, ElementaryStream
-from workers.items import Chunk, Item, Resize, SegmentEnd, SegmentStart, SourceEnd
+from workers.ends.outlet import Outlet
 from workers.media.decode import NO_PTS, Decoder
 from workers.media.frames import Frame
 from workers.media.slot import Slot
-from workers.outlet import Outlet
-from workers.queues import Inbox
-from workers.recognition import Recognition
 from workers.sound.intake import Intake
-from workers.stages import Stage
-from workers.stats import Drops, Stats
+from workers.stages.items import Chunk, Item, Resize, SegmentEnd, SegmentStart, SourceEnd
+from workers.stages.queues import Inbox
+from workers.stages.recognition import Recognition
+from workers.stages.stage import Stage
+from workers.stages.stats import Drops, Stats
 
 
 class BadSource(Exception):

@@ -13,15 +13,15 @@ from collections.abc import Callable
 from comfytrickle.messages import EncodeConfig, Failed
 from comfytrickle.mpegts.mux import Muxer
 from comfytrickle.mpegts.units import CLOCK, ElementaryStream
-from workers.items import Packet, Sent, SentFrame, SentSound
 from workers.media.encode import EncodedFrame, EncodeFailed, Encoder
 from workers.media.frames import Frame
-from workers.queues import Closed, Handover, Outbox
 from workers.sound.intake import Track
 from workers.sound.outgoing import OutUnit, SoundCounts, SoundOut
 from workers.sound.route import Held, SoundRoute
-from workers.stages import Stage
-from workers.stats import Drops, Stats
+from workers.stages.items import Packet, Sent, SentFrame, SentSound
+from workers.stages.queues import Closed, Handover, Outbox
+from workers.stages.stage import Stage
+from workers.stages.stats import Drops, Stats
 
 _VIDEO_PID = 0x100
 _PAUSE_S = 0.5  # without a frame; then sound is looked after by itself

@@ -8,12 +8,12 @@ from __future__ import annotations
 import queue
 from collections.abc import Callable
 
-from workers.items import Packet, SentFrame, SentSound
 from workers.media.frames import Frame
-from workers.queues import Closed, Handover, Outbox
 from workers.sound.outgoing import SoundCounts
 from workers.sound.route import Held, SoundRoute
-from workers.stages import Stage
+from workers.stages.items import Packet, SentFrame, SentSound
+from workers.stages.queues import Closed, Handover, Outbox
+from workers.stages.stage import Stage
 
 _PAUSE_S = 0.5  # without a frame; then sound is looked after by itself
 

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from comfytrickle.messages import Failed, StreamConfig
 from workers.device import DeviceFailed, device_problem
 from workers.engine.protocol import NodeFailed
-from workers.node_errors import GaveOut, NodeErrors, Reaction
-from workers.stats import Stats
+from workers.stages.node_errors import GaveOut, NodeErrors, Reaction
+from workers.stages.stats import Stats
 
 log = logging.getLogger(__name__)
 

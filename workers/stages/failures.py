@@ -6,11 +6,11 @@ import time
 
 from comfytrickle.errors import InvalidWorkflow
 from comfytrickle.messages import Failed
-from workers.decode_stage import BadSource
 from workers.device import DeviceFailed
 from workers.engine.protocol import NodeFailed
 from workers.media.decode import UnsupportedVideo
-from workers.node_errors import GaveOut
+from workers.stages.decode import BadSource
+from workers.stages.node_errors import GaveOut
 
 
 def failure_of(stage: str, error: Exception) -> Failed:

@@ -8,18 +8,18 @@ from typing import Any
 from comfytrickle import messages as m
 from comfytrickle.states import State
 from comfytrickle.trickle.subscriber import Subscriber
-from workers.decode_stage import DecodeStage
 from workers.device import device_memory
-from workers.encode_stage import EncodeStage
-from workers.engine_stage import EngineStage
-from workers.inlet import InletSource
+from workers.ends.inlet import InletSource
+from workers.ends.sink import Sink
 from workers.media.slot import Slot
-from workers.picture_stage import PictureStage
-from workers.sink import Sink
 from workers.sound.intake import Intake
-from workers.stages import Stage
-from workers.stats import Stats, resident_bytes
-from workers.uncoded_stage import UncodedStage
+from workers.stages.decode import DecodeStage
+from workers.stages.encode import EncodeStage
+from workers.stages.engine import EngineStage
+from workers.stages.pictures import PictureStage
+from workers.stages.stage import Stage
+from workers.stages.stats import Stats, resident_bytes
+from workers.stages.uncoded import UncodedStage
 
 
 class Reporter:

@@ -19,8 +19,8 @@ from workers.sound.ear import Ear
 from workers.sound.pieces import fit
 from workers.sound.route import Held, SoundRoute
 from workers.sound.sound import Sound
-from workers.stages import Stage
-from workers.stats import Stats
+from workers.stages.stage import Stage
+from workers.stages.stats import Stats
 
 log = logging.getLogger(__name__)
 

@@ -15,16 +15,16 @@ from comfytrickle.frame_message import HEADER_BYTES, Header, Kind, unpack
 from comfytrickle.messages import StreamConfig
 from comfytrickle.mpegts.timeline import Timeline
 from comfytrickle.mpegts.units import CLOCK, PTS_MASK
-from workers.items import Item, Picture, Resize, SourceEnd
+from workers.ends.outlet import Outlet
 from workers.media.colour import untagged
 from workers.media.convert import Size, ToRgb, even
 from workers.media.frames import RGB, Frame
 from workers.media.jpeg import BadJpeg, JpegDecoder
 from workers.media.slot import Slot
-from workers.outlet import Outlet
-from workers.queues import Inbox
-from workers.stages import Stage
-from workers.stats import Drops, Stats
+from workers.stages.items import Item, Picture, Resize, SourceEnd
+from workers.stages.queues import Inbox
+from workers.stages.stage import Stage
+from workers.stages.stats import Drops, Stats
 
 # The progress of a stream is told by its segments; one that has none is always in this one.
 _SEGMENT = 0

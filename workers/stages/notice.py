@@ -7,8 +7,8 @@ import math
 
 import numpy as np
 
-from workers.mark import fitted
 from workers.media.frames import RGB
+from workers.stages.mark import fitted
 
 _SPOTS = 8
 _TURN_S = 1.2

@@ -12,9 +12,9 @@ from comfytrickle.messages import FramesRefused
 from comfytrickle.shm.reader import RingReader
 from comfytrickle.shm.ring import Descriptors, Ring, RingClosed
 from comfytrickle.trickle.cursor import SubscriberCounters
-from workers.items import Item, Picture, SourceEnd
-from workers.queues import Inbox
-from workers.stats import Stats
+from workers.stages.items import Item, Picture, SourceEnd
+from workers.stages.queues import Inbox
+from workers.stages.stats import Stats
 
 log = logging.getLogger(__name__)
 
