@@ -70,7 +70,8 @@ def check_live_status(status: dict[str, Any], stream_id: str, live: Live) -> Non
     assert 20 < status["fps"]["in"] < 40 and 20 < status["fps"]["out"] < 40
     assert status["latency_ms"].keys() == {"decode", "engine", "encode", "total"}
     assert all(quantiles(part) for part in status["latency_ms"].values())
-    assert status["audio"] == {"in": 0, "out": 0}  # counted: there is none
+    counts = {"in": 0, "out": 0, "silence": 0, "unheard": 0}
+    assert status["audio"] == {**counts, "dropped": {}}  # counted: there is none
     assert whole(status["segments"]["in"]) and whole(status["segments"]["out"])
     assert status["segments"]["lost"] == 0
     assert whole(status["bytes"]["in"]) and whole(status["bytes"]["out"])
