@@ -151,7 +151,7 @@ REFUSALS: dict[str, tuple[Any, str]] = {
     "a-list": ([1], "400: the body is a list"),
     "too-large": (b"[" + b" " * (9 << 20) + b"]", "400: the body is too large"),
     "no-url": (live_body(subscribe_url="ftp://x/y"), "400: subscribe_url: must be http"),
-    "no-workflow": (live_body(params={"prompt": GRAPH}), "400: params.prompt: the workflow cannot"),
+    "no-workflow": (live_body(params={"prompt": GRAPH}), "400: params.prompt: the workflow has no"),
     "no-engine": (live_body(params={"engine": "other"}), "400: params.engine"),
 }
 
