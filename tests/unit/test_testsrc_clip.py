@@ -190,6 +190,34 @@ def test_what_mpegts_does_not_carry_is_transcoded(tmp_path: Path) -> None:
         assert abs(sum(f.samples for f in container.decode(audio=0)) - 48_000) <= 2048
 
 
+@pytest.mark.parametrize("name", ["a.mp3", "a.flac", "a.m4a", "a.ts"])
+def test_a_file_of_sound_alone(tmp_path: Path, name: str) -> None:
+    codec = {"mp3": "libmp3lame", "flac": "flac"}.get(name.split(".")[1], "aac")
+    path = tmp_path / name
+    wave = (0.3 * np.sin(np.arange(3 * 48_000) / 20)).astype(np.float32)
+    with av.open(str(path), "w") as target:
+        audio = target.add_stream(codec, rate=48_000, layout="stereo")
+        size = audio.codec_context.frame_size or 1024
+        resampler = av.AudioResampler(audio.codec_context.format.name, "stereo", 48_000)
+        for at in range(0, len(wave), size):
+            part = np.ascontiguousarray(np.tile(wave[at : at + size], (2, 1)))
+            frame = av.AudioFrame.from_ndarray(part, format="fltp", layout="stereo")
+            frame.sample_rate, frame.pts, frame.time_base = 48_000, at, Fraction(1, 48_000)
+            for one in resampler.resample(frame):
+                one.pts, one.time_base = at, Fraction(1, 48_000)
+                target.mux(audio.encode(one))
+        target.mux(audio.encode(None))
+    chunks = list(file_chunks(path))
+    assert not any(chunk.video for chunk in chunks)
+    assert sum(chunk.begins_segment for chunk in chunks) in (3, 4)
+    with av.open(io.BytesIO(b"".join(c.data for c in chunks)), "r", format="mpegts") as container:
+        assert [s.type for s in container.streams] == ["audio"]
+        assert abs(sum(f.samples for f in container.decode(audio=0)) - len(wave)) <= 4096
+    twice = list(itertools.islice(file_chunks(path, loop=True), len(chunks) * 2))
+    steps = np.diff([chunk.dts for chunk in twice])
+    assert steps.min() > 0 and steps.max() < 9000, "it goes on in time"
+
+
 def test_what_is_no_video_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match=r"missing\.mp4"):
         list(file_chunks(tmp_path / "missing.mp4"))

@@ -26,6 +26,7 @@ _BEHIND_S = 3.0
 # much throughput, makes the result fresher, and locks a slow engine to the source's rhythm.
 _WAIT_SHARE = 0.15
 _ROUNDING = CLOCK // 1000  # ticks that a timestamp may be off its place in an even rhythm
+_COLD = 3  # the first frames of all: caches, kernels, buffers; they say nothing of the later ones
 _SERVICES = 8
 _INTERVALS = 9
 
@@ -43,6 +44,7 @@ class Pacing:
 
     def __init__(self) -> None:
         self._services: deque[float] = deque(maxlen=_SERVICES)
+        self._cold = _COLD
         self._intervals: deque[int] = deque(maxlen=_INTERVALS)
         self._last_pts: int | None = None
         self._last_came = 0.0
@@ -69,7 +71,10 @@ class Pacing:
 
     def served(self, seconds: float) -> None:
         """The consumer is through with a frame."""
-        self._services.append(seconds)
+        if self._cold:
+            self._cold -= 1
+        else:
+            self._services.append(seconds)
 
     def skip_to_newest(self, waiting: int, now: float) -> bool:
         """Whether to give the newest of ``waiting`` frames and drop the others."""

@@ -18,6 +18,7 @@ from comfytrickle.errors import InvalidInput
 from comfytrickle.mpegts.adts import AdtsFramer
 from comfytrickle.mpegts.mux import Muxer
 from comfytrickle.mpegts.units import CLOCK, ElementaryStream
+from comfytrickle.testsrc.aac import FRAME_SAMPLES
 from comfytrickle.testsrc.clip import AUDIO_PID, STREAMS, VIDEO_PID
 from comfytrickle.testsrc.encoder import EncodedFrame
 from comfytrickle.testsrc.sources import Chunk
@@ -40,8 +41,9 @@ def file_chunks(path: Path, loop: bool = False, segment_s: float = 1.0) -> Itera
     """The first video and the first audio stream of ``path``, in decoding order.
 
     A segment begins at a keyframe, at least half of ``segment_s`` seconds after the one before
-    (a file of keyframes alone would else have a segment per frame). ``loop`` starts over for ever,
-    timestamps going on. Raises InvalidInput for a file that cannot be opened or has no video.
+    (a file of keyframes alone would else have a segment per frame); where there is sound alone,
+    every ``segment_s`` seconds. ``loop`` starts over for ever, timestamps going on. Raises
+    InvalidInput for a file that cannot be opened, or has neither video nor sound.
     """
     muxer: Muxer | None = None
     offset: int | None = None  # added to the file's own times
@@ -52,6 +54,8 @@ def file_chunks(path: Path, loop: bool = False, segment_s: float = 1.0) -> Itera
         try:
             with av.open(str(path), options={"fflags": "+genpts"}) as container:
                 converters = _converters(container)
+                lead = next(iter(converters.values())).stream  # the video, where there is one
+                apart = segment_s * CLOCK / (2 if lead.kind == "video" else 1)
                 if muxer is None:
                     muxer = Muxer([c.stream for c in converters.values()])
                 for converter, unit in _units(container, converters):
@@ -59,41 +63,52 @@ def file_chunks(path: Path, loop: bool = False, segment_s: float = 1.0) -> Itera
                         first, offset = False, end - unit.dts
                     assert offset is not None
                     pts, dts = unit.pts + offset, unit.dts + offset
-                    video = converter.stream.pid == VIDEO_PID
-                    begins = video and unit.keyframe
+                    leads = converter.stream is lead
+                    begins = leads and unit.keyframe
                     if begins and segment_began is not None:
-                        begins = dts - segment_began >= segment_s * CLOCK / 2
+                        begins = dts - segment_began >= apart
                     if begins:
                         segment_began = dts
                     tables = muxer.tables() if begins else b""
                     pid, keyframe = converter.stream.pid, unit.keyframe
                     data = muxer.write(pid, unit.data, pts, dts, keyframe=keyframe)
-                    yield Chunk(tables + data, dts, pts, video, begins)
-                    if video:
+                    yield Chunk(tables + data, dts, pts, pid == VIDEO_PID, begins)
+                    if leads:
                         end = max(end, dts + _frame_ticks(container))
         except av.FFmpegError as error:
             raise InvalidInput("file", f"{path}: {error.strerror or error}") from error
         if first:
-            raise InvalidInput("file", f"{path}: holds no frame")
+            raise InvalidInput("file", f"{path}: holds no frame and no sound")
         if not loop:
             return
 
 
 def _frame_ticks(container: av.container.InputContainer) -> int:
-    rate = container.streams.video[0].average_rate or Fraction(30)
-    return round(CLOCK / rate)
+    """How long the last frame, or unit of sound, lasts."""
+    video = _video(container)
+    if video is not None:
+        return round(CLOCK / (video.average_rate or Fraction(30)))
+    sound = container.streams.audio[0].codec_context
+    return (sound.frame_size or FRAME_SAMPLES) * CLOCK // (sound.sample_rate or 48_000)
+
+
+def _video(container: av.container.InputContainer) -> av.VideoStream | None:
+    """The first video stream that is not the cover of a record."""
+    cover = av.stream.Disposition.attached_pic
+    return next((v for v in container.streams.video if not v.disposition & cover), None)
 
 
 def _converters(container: av.container.InputContainer) -> dict[int, _Converter]:
-    if not container.streams.video:
-        raise InvalidInput("file", f"{container.name}: no video stream")
-    video = container.streams.video[0]
+    video = _video(container)
+    if video is None and not container.streams.audio:
+        raise InvalidInput("file", f"{container.name}: neither video nor sound in it")
     out: dict[int, _Converter] = {}
-    name = video.codec_context.name
-    if name in _VIDEO_TYPES:
-        out[video.index] = _Copy(video, VIDEO_PID, _VIDEO_TYPES[name])
-    else:
-        out[video.index] = H264Transcoder(video, STREAMS["h264"])
+    if video is not None:
+        name = video.codec_context.name
+        if name in _VIDEO_TYPES:
+            out[video.index] = _Copy(video, VIDEO_PID, _VIDEO_TYPES[name])
+        else:
+            out[video.index] = H264Transcoder(video, STREAMS["h264"])
     if container.streams.audio:
         audio = container.streams.audio[0]
         name = audio.codec_context.name
