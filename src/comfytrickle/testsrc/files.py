@@ -111,7 +111,7 @@ def _converters(container: av.container.InputContainer) -> dict[int, _Converter]
             out[video.index] = H264Transcoder(video, STREAMS["h264"])
     if container.streams.audio:
         audio = container.streams.audio[0]
-        name = audio.codec_context.name
+        name = audio.codec_context.codec.canonical_name  # not its decoder's, as mp3float
         if name in _AUDIO_TYPES:
             out[audio.index] = _Copy(audio, AUDIO_PID, _AUDIO_TYPES[name])
         else:
@@ -136,7 +136,7 @@ class _Copy:
     """Passes access units on; only their packaging changes."""
 
     def __init__(self, stream: Any, pid: int, stream_type: int) -> None:
-        codec = stream.codec_context.name
+        codec = stream.codec_context.codec.canonical_name
         self.stream = ElementaryStream(pid, stream_type, stream.type, codec)
         self._filter: BitStreamFilterContext | None = None
         self._frame: Callable[[bytes], bytes] = bytes
