@@ -115,6 +115,11 @@ SOUND = [
         " workflow, which is too slow; 3 damaged.",
     ),
     (
+        {"in": 0, "out": 7},
+        {"audio": {"codec_in": None, "tracks": 0, "way": "workflow"}},
+        "Silence goes through the workflow; 0 units in, 7 out.",
+    ),
+    (
         {"in": 9, "out": 0, "dropped": {"off": 9}},
         {"audio": {"codec_in": "aac", "tracks": 1, "way": "off"}},
         "AAC is not wanted, and left out.",

@@ -56,3 +56,6 @@ def test_restarts_frames_that_passed_and_sound() -> None:
     )
     status |= {"audio": {"in": 0, "out": 0, "dropped": {}}, "detail": {"audio": None}}
     assert line(status, "sound") == "none comes in"
+    status["audio"] = {"in": 0, "out": 284, "dropped": {}}
+    status["detail"] = {"audio": {"codec_in": None, "tracks": 0, "way": "workflow"}}
+    assert line(status, "sound") == "silence, through the workflow, 0 in, 284 out"

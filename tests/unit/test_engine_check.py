@@ -188,6 +188,21 @@ def test_all_errors_at_once_and_in_words() -> None:
     assert {error.class_type for error in errors} == {"Tune"}
 
 
+@pytest.mark.parametrize(
+    ("inputs", "says"),
+    [
+        ({"count": "loud"}, "count: must be a whole number, not 'loud'"),
+        ({"count": None}, "count: must be a whole number, not null"),
+        ({"count": {"a": 1}}, "count: must be a whole number, not {'a': 1}"),
+        ({"amount": "half"}, "amount: must be a number, not 'half'"),
+        ({"amount": "x" * 99}, f"amount: must be a number, not '{'x' * 36}..."),
+    ],
+)
+def test_what_is_no_number_is_said_in_plain_words(inputs: dict[str, Any], says: str) -> None:
+    (error,) = check(**inputs)
+    assert (error.type, error.message) == ("invalid_input_type", says)
+
+
 def test_unknown_node_types_name_the_nearest() -> None:
     (error,) = check("tunes")
     assert (error.type, error.node_id, error.details) == ("missing_node_type", "x", "Tune")

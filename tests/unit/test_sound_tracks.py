@@ -80,6 +80,15 @@ def test_what_the_workflow_makes_takes_the_place_of_the_first_track() -> None:
     assert len(way.take(aac_units(stream=OTHER))) == len(aac_units())
 
 
+def test_a_source_without_sound_is_told_by_what_the_workflow_makes_of_silence() -> None:
+    way = Way()
+    way.intake.program([VIDEO])
+    way.ear.listen(0.1, makes=False)
+    assert way.intake.describe() is None
+    way.ear.listen(0.1, makes=True)
+    assert way.intake.describe() == {"codec_in": None, "tracks": 0, "way": "workflow"}
+
+
 def test_another_codec_is_wanted() -> None:
     way = Way("opus")
     way.ear.listen(0.0, makes=False)

@@ -23,6 +23,8 @@ from workers.engine.unsupported import unsupported
 
 _log = logging.getLogger(__name__)
 _SHOWN_CHOICES = 20
+_SHOWN_VALUE = 40  # characters
+_WANTED = {"INT": "a whole number", "FLOAT": "a number"}  # the other types take any literal
 
 
 def check_workflow(
@@ -151,10 +153,12 @@ class _NodeCheck:
             )
 
     def _literal(self, declared: InputSpec, value: Any) -> None:
+        value = unwrap_value(value)
         try:
-            value = convert_literal(declared.type, unwrap_value(value))
-        except (TypeError, ValueError, OverflowError) as error:
-            self._add("invalid_input_type", f"is no {declared.type}: {error}", declared.name)
+            value = convert_literal(declared.type, value)
+        except (TypeError, ValueError, OverflowError):
+            wanted, got = _WANTED.get(declared.type, declared.type), _shown(value)
+            self._add("invalid_input_type", f"must be {wanted}, not {got}", declared.name)
             return
         self.literals[declared.name] = value
         if declared.name in self.asks or self.asks_all:
@@ -221,6 +225,12 @@ def types_match(received: Any, wanted: Any) -> bool:
     gives = {name.strip() for name in received.split(",")}
     takes = {name.strip() for name in wanted.split(",")}
     return bool("*" in gives or "*" in takes or gives & takes)
+
+
+def _shown(value: Any) -> str:
+    """For people: a value that came as JSON."""
+    text = "null" if value is None else repr(value)
+    return text if len(text) <= _SHOWN_VALUE else text[: _SHOWN_VALUE - 3] + "..."
 
 
 def _choices(declared: InputSpec) -> list[Any] | tuple[Any, ...] | None:

@@ -65,10 +65,11 @@ class Intake:
         return streams[0].pid if streams else 0
 
     def describe(self) -> dict[str, Any] | None:
-        """How the first track goes, for the status; None: the source has no sound."""
+        """How the first track goes, for the status; None: there is no sound. What a workflow
+        makes of silence, for a source without any, is of no track."""
         streams = self._streams
         if not streams:
-            return None
+            return {"codec_in": None, "tracks": 0, "way": "workflow"} if self._ear.makes else None
         if self._ear.makes:
             way = "workflow"
         elif self._wanted == OFF:

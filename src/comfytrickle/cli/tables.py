@@ -126,7 +126,8 @@ def _sound(audio: dict[str, Any], detail: dict[str, Any]) -> str:
     parts = [f"{text(audio.get('in'))} in, {text(audio.get('out'))} out"]
     if track:
         tracks = f", {track['tracks']} tracks" if track.get("tracks", 1) > 1 else ""
-        parts.insert(0, f"{track['codec_in']}{tracks}, {_WAYS.get(track['way'], track['way'])}")
+        source = track["codec_in"] or "silence"  # of a source without sound
+        parts.insert(0, f"{source}{tracks}, {_WAYS.get(track['way'], track['way'])}")
     for key, words in (("silence", "of silence"), ("unheard", "without the workflow")):
         if audio.get(key):
             parts.append(f"{audio[key]} {words}")

@@ -12,6 +12,7 @@ from typing import Any
 from comfytrickle.errors import InvalidInput
 from comfytrickle.workflow.model import LOAD_TENSOR, MAX_BYTES, SAVE_TENSOR
 
+_SHOWN_TEXT = 40  # characters
 _UNWRAPPINGS = 4  # '[{"prompt": "{...}"}]' is the deepest that makes sense
 
 
@@ -60,8 +61,21 @@ def _decode(text: str, field: str) -> object:
         return json.loads(text)
     except RecursionError:
         raise InvalidInput(field, "the JSON is nested too deeply") from None
-    except ValueError as error:
+    except json.JSONDecodeError as error:
+        if text.lstrip()[0] not in "{[":
+            raise InvalidInput(
+                field,
+                f"must be a workflow in API format (a JSON object), not the text {_shown(text)}",
+            ) from None
+        at = f"line {error.lineno}, column {error.colno}"
+        raise InvalidInput(field, f"not valid JSON at {at}: {error.msg}") from None
+    except ValueError as error:  # a number of thousands of digits
         raise InvalidInput(field, f"not valid JSON: {error}") from None
+
+
+def _shown(text: str) -> str:
+    text = text.strip()
+    return repr(text if len(text) <= _SHOWN_TEXT else f"{text[:_SHOWN_TEXT]}...")
 
 
 def _only_one(items: list[Any], field: str) -> object:

@@ -21,7 +21,7 @@ export function soundInWords({ audio, detail, frames }) {
   const { audio: track } = detail;
   if (audio.in === null || !(track || audio.in || frames.in)) return null;
   if (!track) return audio.in || audio.out ? `${units(audio.in)} in, ${count(audio.out)} out` + troubles(audio) + "." : "none comes in.";
-  const name = NAMES[track.codec_in] ?? track.codec_in;
+  const name = track.codec_in === null ? "Silence" : (NAMES[track.codec_in] ?? track.codec_in);
   const tracks = track.tracks > 1 ? `, ${track.tracks} tracks,` : "";
   const way = WAYS[track.way] ?? track.way;
   const out = track.way === "off" ? "" : `; ${units(audio.in)} in, ${count(audio.out)} out`;
