@@ -161,6 +161,67 @@ def test_what_would_write_every_piece_is_left_out() -> None:
     assert "flac" in kept.nodes
 
 
+@pytest.mark.parametrize("saves", ["SaveAudio", "SaveAudioMP3", "SaveAudioOpus", "PreviewAudio"])
+@pytest.mark.parametrize("loads", ["LoadAudio", "LoadAudioTensor"])
+def test_a_workflow_for_sound_files_becomes_a_live_one(loads: str, saves: str) -> None:
+    graph = {
+        "1": n("LoadAudio", audio="song.mp3", audioUI="") if loads == "LoadAudio" else EAR["ear"],
+        "2": n("AudioAdjustVolume", audio=["1", 0], volume=-12),
+        "3": {**n(saves, audio=["2", 0], filename_prefix="x"), "_meta": {"title": "Out"}},
+    }
+    workflow = parse_prompt(graph)
+    assert workflow.to_api() == {
+        "1": n("LoadAudioTensor", buffer_size=500.0),
+        "2": graph["2"],
+        "3": {**n("SaveAudioTensor", audio=["2", 0]), "_meta": {"title": "Out"}},
+    }
+    told_of_input = ("1: LoadAudio -> LoadAudioTensor (500 ms)",) if loads == "LoadAudio" else ()
+    assert workflow.converted == (*told_of_input, f"3: {saves} -> SaveAudioTensor")
+    assert parse_prompt(workflow.to_api()).digest == workflow.digest
+
+
+def test_sound_files_that_the_stream_does_not_take_the_place_of() -> None:
+    song = {"song": n("LoadAudio", audio="a.mp3")}
+    saved = {
+        "flac": n("SaveAudio", audio=["song", 0]),
+        "seen": n("PreviewAudio", audio=["song", 0]),
+    }
+    assert parse_prompt(song | saved).converted == (
+        "song: LoadAudio -> LoadAudioTensor (500 ms)",
+        "flac: SaveAudio -> SaveAudioTensor",
+        "seen: PreviewAudio left out, it would write every piece of sound",
+    )
+    beside = {"mix": n("AudioMerge", audio1=["ear", 0], audio2=["song", 0])}
+    beside |= {"mouth": n("SaveAudioTensor", audio=["mix", 0])}
+    assert "LoadAudio" in {
+        node.class_type for node in parse_prompt(EAR | song | beside).nodes.values()
+    }
+    assert parse_prompt(PICTURES | song | saved).converted == ()
+    text = {"t": n("SaveTextTensor", data=["song", 0])}
+    assert parse_prompt(song | text).reads_sound
+    assert parse_prompt(song | text | saved).sound_output is None
+
+
+def test_two_sound_files_are_not_guessed_between() -> None:
+    songs = {"a": n("LoadAudio", audio="a.mp3"), "b": n("LoadAudio", audio="b.mp3")}
+    mix = {"mix": n("AudioMerge", audio1=["a", 0], audio2=["b", 0])}
+    found = errors(songs | mix | {"out": n("SaveAudio", audio=["mix", 0])})
+    assert [(e.type, e.node_id) for e in found] == [
+        ("ambiguous_inputs", "a"),
+        ("ambiguous_inputs", "b"),
+    ]
+    assert "(nodes a, b); keep one, where the sound goes in" in found[0].message
+    twice = {"flac": n("SaveAudio", audio=["a", 0]), "mp3": n("SaveAudioMP3", audio=["a", 0])}
+    del songs["b"]
+    assert told(songs | twice) == [("multiple_outputs", "flac"), ("multiple_outputs", "mp3")]
+
+
+def test_what_is_missing_names_the_way_in_for_sound_as_well() -> None:
+    (no_input, _) = errors({"1": n("EmptyAudio"), "2": n("SaveAudio", audio=["1", 0])})
+    assert no_input.type == "no_input"
+    assert "no LoadAudioTensor: neither frames nor sound can go in" in no_input.message
+
+
 def test_a_picture_made_of_the_sound_is_converted() -> None:
     graph = EAR | {"p": n("Spectrum", audio=["ear", 0]), "s": n("PreviewImage", images=["p", 0])}
     workflow = parse_prompt(graph)

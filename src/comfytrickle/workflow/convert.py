@@ -6,7 +6,8 @@
   alpha ComfyUI's LoadImage gives a black mask of 64x64: a SolidMask takes that place.
 - The stream's sound comes in by LoadAudioTensor nodes. With one of these, a workflow may do without
   a frame input (its picture is made of the sound), or without both the frame's input and output (it
-  is all about sound, and a LoadImage is a picture).
+  is all about sound, and a LoadImage is a picture). Without any picture nodes, those for sound
+  files are made into the stream's (convert_sound).
 - The output is the one SaveTensor; without it the one SaveImage; without it the one
   PreviewImage. Two of the same rank are an error, never a guess. The lower ranks, and ComfyUI's
   other nodes that show or save what a frame becomes, are left out: each would write a file, or a
@@ -18,6 +19,8 @@ from __future__ import annotations
 from typing import Any
 
 from comfytrickle.errors import NodeError
+from comfytrickle.workflow.choice import ambiguous, of_types
+from comfytrickle.workflow.convert_sound import SOUND_OUTPUTS, convert_sound
 from comfytrickle.workflow.model import (
     LOAD_AUDIO_TENSOR,
     LOAD_TENSOR,
@@ -30,6 +33,7 @@ from comfytrickle.workflow.model import (
 PRIMARY_INPUT = "PrimaryInputLoadImage"
 LOAD_IMAGE = "LoadImage"
 _OUTPUT_RANKS = (SAVE_TENSOR, "SaveImage", "PreviewImage")
+_PICTURES = (LOAD_TENSOR, PRIMARY_INPUT, LOAD_IMAGE, *_OUTPUT_RANKS)
 # ComfyUI's own, which have no outputs.
 _SIDE_OUTPUTS = (
     "MaskPreview",
@@ -41,7 +45,6 @@ _SIDE_OUTPUTS = (
     "SaveVideo",
     "SaveWEBM",
 )
-_SOUND_OUTPUTS = ("PreviewAudio", "SaveAudio", "SaveAudioMP3", "SaveAudioOpus")
 _MASK_SIZE = 64
 
 
@@ -53,6 +56,10 @@ def convert(
     converted: list[str] = []
     errors: list[NodeError] = []
     nodes = dict(nodes)
+    if complete and not of_types(nodes, *_PICTURES):
+        convert_sound(nodes, converted, errors)
+        if errors:
+            return nodes, converted, errors
     _convert_input(nodes, complete, converted, errors)
     _convert_output(nodes, complete, converted, errors)
     return nodes, converted, errors
@@ -61,20 +68,20 @@ def convert(
 def _convert_input(
     nodes: dict[str, Node], complete: bool, converted: list[str], errors: list[NodeError]
 ) -> None:
-    hears = bool(_of_types(nodes, LOAD_AUDIO_TENSOR))
-    found = _of_types(nodes, LOAD_TENSOR, PRIMARY_INPUT)
+    hears = bool(of_types(nodes, LOAD_AUDIO_TENSOR))
+    found = of_types(nodes, LOAD_TENSOR, PRIMARY_INPUT)
     if len(found) > 1:
         errors.extend(
-            _ambiguous("multiple_inputs", "more than one primary input", found, "frame goes in")
+            ambiguous("multiple_inputs", "more than one primary input", found, "frame goes in")
         )
         return
-    if not found and hears and not _of_types(nodes, *_OUTPUT_RANKS):
+    if not found and hears and not of_types(nodes, *_OUTPUT_RANKS):
         return
     if not found:
-        found = _of_types(nodes, LOAD_IMAGE)
+        found = of_types(nodes, LOAD_IMAGE)
         if len(found) > 1:
             errors.extend(
-                _ambiguous(
+                ambiguous(
                     "ambiguous_inputs",
                     "several LoadImage nodes and no primary input",
                     found,
@@ -88,7 +95,8 @@ def _convert_input(
                 NodeError(
                     "no_input",
                     f"the workflow has no {LOAD_TENSOR} (nor a {PRIMARY_INPUT} or a LoadImage "
-                    "that could stand for it): no frame can go in",
+                    f"that could stand for it) and no {LOAD_AUDIO_TENSOR}: neither frames nor "
+                    "sound can go in",
                 )
             )
         return
@@ -126,11 +134,11 @@ def _give_mask(nodes: dict[str, Node], image: Node, converted: list[str]) -> Non
 def _convert_output(
     nodes: dict[str, Node], complete: bool, converted: list[str], errors: list[NodeError]
 ) -> None:
-    ranked = [(name, _of_types(nodes, name)) for name in _OUTPUT_RANKS]
+    ranked = [(name, of_types(nodes, name)) for name in _OUTPUT_RANKS]
     present = [(name, found) for name, found in ranked if found]
-    hears = bool(_of_types(nodes, LOAD_AUDIO_TENSOR))
+    hears = bool(of_types(nodes, LOAD_AUDIO_TENSOR))
     if hears:
-        _leave_out(nodes, _SOUND_OUTPUTS, "it would write every piece of sound", converted)
+        _leave_out(nodes, SOUND_OUTPUTS, "it would write every piece of sound", converted)
     if not present:
         if hears:
             _leave_out(nodes, _SIDE_OUTPUTS, "it would show every piece of sound", converted)
@@ -140,7 +148,7 @@ def _convert_output(
     best, found = present[0]
     if len(found) > 1:
         message = f"more than one {best}"
-        errors.extend(_ambiguous("multiple_outputs", message, found, "frame comes out"))
+        errors.extend(ambiguous("multiple_outputs", message, found, "frame comes out"))
         return
     output = found[0]
     if best != SAVE_TENSOR:
@@ -155,7 +163,7 @@ def _convert_output(
 def _leave_out(
     nodes: dict[str, Node], names: tuple[str, ...], why: str, converted: list[str]
 ) -> None:
-    for other in _of_types(nodes, *names):
+    for other in of_types(nodes, *names):
         del nodes[other.id]
         converted.append(f"{other.id}: {other.class_type} left out, {why}")
 
@@ -165,24 +173,14 @@ def _no_output(nodes: dict[str, Node], hears: bool) -> list[NodeError]:
     what = f"{SAVE_TENSOR} (nor a SaveImage or a PreviewImage that could stand for it)"
     if not hears:
         return [NodeError("no_output", f"the workflow has no {what}: no frame can come out")]
-    frames = _of_types(nodes, LOAD_TENSOR)
+    frames = of_types(nodes, LOAD_TENSOR)
     if frames:
         message = f"a frame goes in here, but none comes out: there is no {what}"
         return [NodeError("no_output", message, frames[0].id, LOAD_TENSOR)]
-    if _of_types(nodes, SAVE_AUDIO_TENSOR, SAVE_TEXT_TENSOR):
+    if of_types(nodes, SAVE_AUDIO_TENSOR, SAVE_TEXT_TENSOR):
         return []
     message = (
         f"the workflow has no {SAVE_AUDIO_TENSOR}, {SAVE_TEXT_TENSOR} or {SAVE_TENSOR}: nothing "
         "can come out"
     )
     return [NodeError("no_output", message)]
-
-
-def _of_types(nodes: dict[str, Node], *names: str) -> list[Node]:
-    return [node for node in nodes.values() if node.class_type in names]
-
-
-def _ambiguous(type_: str, what: str, found: list[Node], where: str) -> list[NodeError]:
-    ids = ", ".join(node.id for node in found)
-    message = f"{what} (nodes {ids}); keep one, where the {where}"
-    return [NodeError(type_, message, node.id, node.class_type) for node in found]

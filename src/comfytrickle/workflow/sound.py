@@ -26,7 +26,7 @@ from comfytrickle.workflow.model import (
 
 MIN_PIECE_MS = 10.0
 MAX_PIECE_MS = 60_000.0
-_DEFAULT_PIECE_MS = 500.0  # ComfyStream's
+DEFAULT_PIECE_MS = 500.0  # ComfyStream's
 _SIZE = "buffer_size"
 
 
@@ -34,7 +34,7 @@ def piece_s(nodes: Iterable[Node]) -> float:
     """How many seconds of sound their LoadAudioTensors want at a time; 0.0 when there is none."""
     for node in nodes:
         if node.class_type == LOAD_AUDIO_TENSOR:
-            return float(unwrap_value(node.inputs.get(_SIZE, _DEFAULT_PIECE_MS))) / 1000.0
+            return float(unwrap_value(node.inputs.get(_SIZE, DEFAULT_PIECE_MS))) / 1000.0
     return 0.0
 
 
