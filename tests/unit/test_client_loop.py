@@ -87,12 +87,15 @@ def interrupted(thread: LoopThread, ready: threading.Event, begin: Iterator[int]
             signal.pthread_kill(main, signal.SIGINT)
 
     helper = threading.Thread(target=interrupt)
+    # A process that was started in the background ignores it.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     helper.start()
     try:
         with pytest.raises(KeyboardInterrupt):
             list(begin)
     finally:
         helper.join()
+        signal.signal(signal.SIGINT, before)
 
 
 def test_an_interrupt_cancels_and_closes(thread: LoopThread) -> None:
