@@ -11,7 +11,7 @@ import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from comfytrickle.errors import InvalidInput, InvalidWorkflow, NodeError
+from comfytrickle.errors import InvalidInput, NodeError
 from comfytrickle.messages import (
     Describe,
     Described,
@@ -27,10 +27,11 @@ from comfytrickle.messages import (
     ToWorker,
 )
 from comfytrickle.pipe import Pipe
-from comfytrickle.workflow import parse_prompt
+from comfytrickle.workflow.parse import InvalidShape, parse_prompt
 from workers.engine.factory import build_engine
 from workers.engine.live import live_outlook
 from workers.engine.protocol import Engine
+from workers.engine.refusals import besides
 from workers.stacks import dump_stacks
 
 log = logging.getLogger(__name__)
@@ -78,8 +79,10 @@ def _inspect(engine: Engine, question: Inspect) -> Message:
         errors = engine.check(workflow)
         if not errors:
             detail = live_outlook(engine, workflow)
-    except InvalidWorkflow as error:
+    except InvalidShape as error:
         errors = error.errors
+        if error.workflow is not None:
+            errors = [*errors, *besides(errors, engine.check(error.workflow))]
     except InvalidInput as error:
         errors = [NodeError("invalid_prompt", str(error))]
     return Inspected(question.call_id, valid=not errors, errors=errors, detail=detail)

@@ -9,7 +9,9 @@ from typing import Any
 from aiohttp import web
 
 from comfytrickle.errors import ComfytrickleError, InvalidInput
+from comfytrickle.workflow.parse import InvalidShape
 from control_plane.api.answers import json_answer
+from control_plane.api.judging import all_errors
 from control_plane.api.starting import start_stream
 from control_plane.api.web_keys import Route, service_of
 from control_plane.processes import logfiles
@@ -52,7 +54,10 @@ async def stop(request: web.Request) -> web.Response:
 async def params(request: web.Request) -> web.Response:
     body = bodies.decode_object(await request.read())
     stream = _named_stream(request, body)
-    change = requests.read_params(body)
+    try:
+        change = requests.read_params(body)
+    except InvalidShape as error:
+        raise await all_errors(service_of(request), error, stream.config.engine.name) from error
     if change.ignored:
         log.info("stream %s: ignored in its params: %s", stream.id, ", ".join(change.ignored))
     revision = await service_of(request).streams.changes.apply(stream, change)

@@ -20,6 +20,8 @@ from comfytrickle.errors import (
     Unavailable,
     WorkerError,
 )
+from comfytrickle.workflow.parse import InvalidShape
+from control_plane.api.judging import all_errors
 from control_plane.api.web_keys import service_of
 from control_plane.service import Service
 from control_plane.shapes import bodies, requests
@@ -64,7 +66,10 @@ async def start_stream(request: web.Request, *, any_free_id: bool = False) -> St
     with _refusals_counted(service):
         body = bodies.decode_object(await request.read())
         header = request.headers.get("X-Stream-Id")
-        asked = requests.read_start(body, header)
+        try:
+            asked = requests.read_start(body, header)
+        except InvalidShape as error:
+            raise await all_errors(service, error, _engine_of(body)) from error
         engine = service.engines.get(asked.engine)
         verify = service.settings.verify_tls
         config = asked.config(asked.stream_id or f"stream-{secrets.token_hex(6)}", engine, verify)
@@ -83,6 +88,10 @@ async def start_stream(request: web.Request, *, any_free_id: bool = False) -> St
     else:
         service.streams.tally.repeated += 1
     return Started(stream, is_new, asked)
+
+
+def _engine_of(body: dict[str, Any]) -> str | None:
+    return requests.read_engine({"params": bodies.nested_object(body, "params")})
 
 
 @contextlib.contextmanager

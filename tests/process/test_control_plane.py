@@ -341,6 +341,36 @@ def test_nodes_and_validation(pool: Pool) -> None:
     assert answer["node_errors"]["2"]["errors"][0]["type"] == "missing_node_type"
 
 
+def test_all_that_is_wrong_is_told_at_once(pool: Pool) -> None:
+    """Whether the shape shows it, or an engine alone can know."""
+    sound = {
+        "1": {"class_type": "LoadAudioTensor", "inputs": {"buffer_size": 5}},
+        "2": {
+            "class_type": "AudioMerge",
+            "inputs": {"audio1": ["1", 0], "audio2": ["1", 0], "merge_method": "avg"},
+        },
+        "3": {"class_type": "NoSuchNode", "inputs": {"audio": ["2", 0]}},
+        "4": {"class_type": "SaveAudioTensor", "inputs": {"audio": ["3", 0]}},
+    }
+    wrong = {
+        "1": ["value_smaller_than_min"],
+        "2": ["value_not_in_list"],
+        "3": ["missing_node_type"],
+    }
+
+    def told(answer: Any) -> dict[str, list[str]]:
+        assert answer["error"].endswith("(and 2 more)")
+        entries = answer["node_errors"].items()
+        return {node: [e["type"] for e in entry["errors"]] for node, entry in entries}
+
+    assert told(pool.post("/workflow/validate", {"prompt": sound})[1]) == wrong
+    status, answer = pool.post("/stream/start", body("never", prompt=sound))
+    assert (status, answer["field"], told(answer)) == (400, "params.prompt", wrong)
+    start(pool, "runs")
+    status, answer = pool.post("/stream/runs/params", {"prompt": sound})
+    assert (status, answer["field"], told(answer)) == (400, "prompt", wrong)
+
+
 def test_logs_end_when_the_stream_does(pool: Pool) -> None:
     start(pool, "talk")
     pool.wait_status("talk", lambda s: s["pipeline_ready"])
@@ -357,7 +387,7 @@ def test_logs_end_when_the_stream_does(pool: Pool) -> None:
     assert "ready after" in followed[0] and "draining" in followed[0]
 
 
-def test_a_token_is_asked_for(tmp_path: Path) -> None:
+def test_a_token_is_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     flags = ("--devices", "cpu:1", "--auth-token", "s3cret")
     with running_pool(tmp_path, *flags, ready=False) as pool:
         until(lambda: "listening on" in pool.log.read_text())
@@ -368,7 +398,11 @@ def test_a_token_is_asked_for(tmp_path: Path) -> None:
         assert pool.call("GET", "/streams", headers=wrong)[0] == 401
         assert pool.call("GET", "/streams", headers=right)[0] == 200
         assert cli.main(["list", "--url", pool.url, "--token", "s3cret"]) == 0
+        capsys.readouterr()
         assert cli.main(["list", "--url", pool.url]) == 1
+        assert "(give it by --token or $COMFYTRICKLE_AUTH_TOKEN)" in capsys.readouterr().err
+        assert cli.main(["list", "--url", pool.url, "--token", "nope"]) == 1
+        assert "another one than was given by --token or $" in capsys.readouterr().err
         assert "s3cret" not in pool.log.read_text()
 
 
@@ -398,10 +432,17 @@ def test_the_command_line(pool: Pool, tmp_path: Path, capsys: pytest.CaptureFixt
     assert code == 0 and SOURCE in out
     code, out, _ = run("params", "cli", "--max-framerate", "5")
     assert code == 0 and "revision 1" in out
+    code, out, _ = run("params", "--set", '2.image=["1", 0]')
+    assert code == 0 and "revision 2" in out
+    code, _, err = run("params", "cli", "--set", "2.images=3")
+    assert code == 2 and "inputs of node 2 (ImageInvert) are image" in err
+    assert run("drain")[:2] == (0, "no new streams; 1 stream running\n")
+    assert run("drain", "--undo")[:2] == (0, "open; 1 stream running\n")
     code, out, _ = run("logs", "cli", "--tail", "5")
     assert code == 0 and out.count("\n") <= 5
-    code, out, _ = run("validate", str(bad))
-    assert code == 1 and out.startswith("not valid")
+    code, out, err = run("validate", str(bad))
+    assert (code, err) == (1, "") and out.startswith("not valid\n  node 2 (NoSuchNode): ")
+    assert out.count("NoSuchNode") == out.splitlines()[1].count("NoSuchNode")
     code, out, _ = run("validate", str(good))
     assert (code, out) == (0, "valid\n")
     assert run("stop")[0] == 0

@@ -122,7 +122,7 @@ PROMPTS = [
     Bad("none", params(prompts=[]), "params.prompts", ("empty",)),
     Bad("two", params(prompts=TWO), "params.prompts", ("2", "one")),
     Bad("a number", params(prompt=5), "params.prompt", ("int",)),
-    Bad("text", params(prompt="a cat"), "params.prompt", ("JSON", "column 1")),
+    Bad("text", params(prompt="a cat"), "params.prompt", ("API format", "'a cat'")),
     Bad("cut short", params(prompt='{"1": {'), "params.prompt", ("JSON", "column 8")),
     Bad("no nodes", params(prompt={}), "params.prompt", ("no nodes",)),
     Bad("both names", params(prompt=GRAPH, prompts={}), "params.prompts", ("differ",)),

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from comfytrickle.errors import InvalidWorkflow, NodeError
-from comfytrickle.workflow.parse import parse_prompt
+from comfytrickle.workflow.parse import InvalidShape, parse_prompt
 from comfytrickle.workflow.part import part_of
 from comfytrickle.workflow.sound import piece_s
+from workers.engine.refusals import besides
 
 
 def n(class_type: str, **inputs: Any) -> dict[str, Any]:
@@ -133,6 +134,30 @@ def test_something_has_to_come_out() -> None:
     constant = {"t": n("SaveTextTensor", data="hello")}
     assert told(EAR | constant) == [("no_output", "ear")]
     assert parse_prompt(EAR | MOUTH | constant).output_ids == ("mouth", "t")
+
+
+def test_what_an_engine_can_read_all_the_same() -> None:
+    graph = {"ear": n("LoadAudioTensor", buffer_size=5), "x": n("NoSuch")} | MOUTH
+    with pytest.raises(InvalidShape) as caught:
+        parse_prompt(graph)
+    assert caught.value.workflow is not None and caught.value.workflow.to_api() == graph
+    for broken in (
+        {"mouth": n("SaveAudioTensor", audio=["nowhere", 0])},
+        {"x": {"class_type": 3}},
+        {"x": n("X", i=["x", 0])},
+    ):
+        with pytest.raises(InvalidShape) as caught:
+            parse_prompt(graph | broken)
+        assert caught.value.workflow is None
+
+
+def test_an_engine_adds_what_is_not_known_yet() -> None:
+    shape = [NodeError("value_smaller_than_min", "5 < 10", "ear", "LoadAudioTensor", "buffer_size")]
+    same = NodeError("value_smaller_than_min", "5.0 < 10", "ear", "LoadAudioTensor", "buffer_size")
+    news = NodeError("value_not_in_list", "avg", "mix", "AudioMerge", "merge_method")
+    whole = NodeError("prompt_no_outputs", "Prompt has no outputs")
+    missing = NodeError("missing_node_type", "none", "ear", "LoadAudioTensor")
+    assert besides(shape, [same, news, whole, missing]) == [news, missing]
 
 
 def test_one_error_is_enough_where_a_link_is_broken() -> None:

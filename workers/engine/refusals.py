@@ -27,3 +27,10 @@ def refuse(errors: list[NodeError]) -> None:
             f"{first.message}{more}",
             errors,
         )
+
+
+def besides(shape: list[NodeError], found: list[NodeError]) -> list[NodeError]:
+    """Of what an engine ``found``, that which is news where ``shape`` is wrong already: one error
+    for each input, and nothing of the workflow as a whole."""
+    known = {(error.node_id, error.input_name) for error in shape if error.input_name is not None}
+    return [e for e in found if e.node_id is not None and (e.node_id, e.input_name) not in known]

@@ -27,13 +27,24 @@ from comfytrickle.workflow.sound import sound_errors
 _SHOWN_IN_CYCLE = 12
 
 
+class InvalidShape(InvalidWorkflow):
+    """``workflow``: as it was read all the same, for an engine to say what else is wrong with it.
+    None: some of its nodes or links make no sense, or it has no order to run in."""
+
+    def __init__(
+        self, errors: list[NodeError], field: str, workflow: Workflow | None = None
+    ) -> None:
+        super().__init__(summary(errors), errors, field)
+        self.workflow = workflow
+
+
 def parse_prompt(value: object, field: str = "params.prompt") -> Workflow:
     """Read, convert and check the shape of a workflow. Parsing ``to_api()`` of the result again
     gives the same workflow.
 
     ``value``: an API-format graph (dict), a JSON string of one, a list with exactly one of
     either, ComfyUI's ``{"prompt": graph}``; None and "" mean the default pass-through.
-    Raises InvalidInput when it is none of these or too large, InvalidWorkflow with all shape
+    Raises InvalidInput when it is none of these or too large, InvalidShape with all shape
     errors otherwise. ``field`` names the value in messages.
     """
     document = read_document(value, field)
@@ -53,12 +64,12 @@ def parse_prompt(value: object, field: str = "params.prompt") -> Workflow:
     links, nodes = _links(nodes, broken)
     edges = [(k.source, k.target) for k in links if k.source in nodes]
     order = topological_order(list(nodes), edges)
-    if len(order) < len(nodes):
-        errors += [_cycle_error(cycle, nodes) for cycle in find_cycles(list(nodes), edges)]
+    cycles = find_cycles(list(nodes), edges) if len(order) < len(nodes) else []
+    errors += [_cycle_error(cycle, nodes) for cycle in cycles]
     errors += sound_errors(nodes, links, complete=not malformed and not broken)
-    if errors:
-        raise InvalidWorkflow(_summary(errors), errors, field)
-    return Workflow(
+    if malformed or broken or cycles:
+        raise InvalidShape(errors, field)
+    workflow = Workflow(
         nodes=MappingProxyType(nodes),
         links=tuple(links),
         order=tuple(order),
@@ -67,6 +78,9 @@ def parse_prompt(value: object, field: str = "params.prompt") -> Workflow:
         digest=_digest(nodes, field),
         converted=tuple(converted),
     )
+    if errors:
+        raise InvalidShape(errors, field, workflow)
+    return workflow
 
 
 def _links(
@@ -101,7 +115,8 @@ def _cycle_error(cycle: list[str], nodes: dict[str, Node]) -> NodeError:
     )
 
 
-def _summary(errors: list[NodeError]) -> str:
+def summary(errors: list[NodeError]) -> str:
+    """The first one in words, and how many more there are."""
     first = errors[0]
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
     if first.node_id is None:  # then it speaks of the workflow itself
