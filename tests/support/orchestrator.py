@@ -8,8 +8,10 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from aiohttp import web
@@ -87,16 +89,23 @@ class FakeOrchestrator:
 
 
 class FakePool:
-    """Its ``GET /health``."""
+    """Its ``GET /health``, and ``GET /version``, which wants ``token`` if there is one."""
 
     def __init__(self, total: int = 4, free: int = 4) -> None:
         self.total, self.free = total, free
         self.status, self.draining = "IDLE", False
+        self.token = ""
 
     def app(self) -> web.Application:
         app = web.Application()
         app.router.add_get("/health", self._health)
+        app.router.add_get("/version", self._version)
         return app
+
+    async def _version(self, request: web.Request) -> web.Response:
+        if self.token and request.headers.get("Authorization") != f"Bearer {self.token}":
+            return web.json_response({"error": "a token is needed"}, status=401)
+        return web.json_response({"version": "0"})
 
     async def _health(self, request: web.Request) -> web.Response:
         slots = {"total": self.total, "free": self.free}
@@ -117,6 +126,24 @@ async def serving(
         yield f"{'https' if tls else 'http'}://127.0.0.1:{taken}"
     finally:
         await runner.cleanup()
+
+
+@contextmanager
+def plain_server() -> Iterator[int]:
+    """Its port. It answers whatever comes, as HTTP without TLS, in a thread of its own."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Quiet) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        try:
+            yield server.server_port
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+class _Quiet(BaseHTTPRequestHandler):
+    def log_message(self, *args: Any, **named: Any) -> None:
+        pass
 
 
 async def until(condition: Callable[[], object], what: str) -> None:

@@ -61,6 +61,9 @@ def test_a_price_is_exact(text: str, price: tuple[int, int]) -> None:
         ((), {"ORCH_SECRET": ""}, "$ORCH_SECRET is empty"),
         ((), {"ORCH_SECRET": "a\nb"}, "no HTTP header"),
         (("--secret", ""), {}, "--secret is empty"),
+        (("--secret-file", "/dev/null"), {}, "--secret-file /dev/null is empty"),
+        (("--secret-file", "/dev/null", "--secret", "x"), {}, "contradict"),
+        (("--orchestrator", "o:8935"), {}, "is not a URL; write for example https://orch"),
         (("--secret-file", "/does/not/exist"), {}, "cannot read /does/not/exist: No such file"),
         (("--capacity", "0"), {}, "'0' is not a whole number"),
         ((), {"CAPABILITY_CAPACITY": "many"}, "'many' is not a whole number"),
@@ -89,6 +92,15 @@ def test_wrong_usage_is_2(
     assert status == 2
     shown = capsys.readouterr().err
     assert said in shown and SECRET not in shown
+
+
+def test_an_unset_secret_is_not_called_empty(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("ORCH_SECRET")
+    assert main(["register", *NEEDED]) == 2
+    shown = capsys.readouterr().err
+    assert "secret is needed: --secret-file or $ORCH_SECRET" in shown and "empty" not in shown
 
 
 @pytest.mark.parametrize("missing", [0, 2])

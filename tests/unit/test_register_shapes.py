@@ -12,6 +12,7 @@ from comfytrickle.registration.shapes import (
     Capability,
     Never,
     NotNow,
+    NotTaken,
     Pool,
     Price,
     check_answer,
@@ -52,9 +53,13 @@ def test_a_price_fits_into_two_int64(amount: Fraction) -> None:
         (401, "", Never, "secret"),
         (404, "404 page not found\n", Never, "BYOC"),
         (302, "", Never, "302"),
-        (429, "slowly", NotNow, "429 slowly"),
-        (500, "", NotNow, "500"),
-        (503, "a\x1b[31mb\r\nc" + "d" * 999, NotNow, "503 a [31mb  c"),
+        (200, "<html>\n<title>Welcome", Never, "200 <html> <title>Welcome (is this an orch"),
+        (200, "", Never, "200 (is this an orchestrator"),
+        (401, '{"error": "a valid Authorization: Bearer token is needed"}', Never, "is a comfytri"),
+        (429, "slowly", NotTaken, "429 slowly"),
+        (500, "", NotTaken, "500"),
+        (502, "", NotNow, "502"),  # a proxy's: it may have been registered all the same
+        (503, "a\x1b[31mb\r\nc" + "d" * 999, NotTaken, "503 a [31mb  c"),
     ],
 )
 def test_answers(status: int, text: str, kind: type[Exception], said: str) -> None:
@@ -67,6 +72,7 @@ def test_answers(status: int, text: str, kind: type[Exception], said: str) -> No
 
 def test_200_is_success() -> None:
     check_answer(200, "ok")
+    check_answer(200, "ok\n")
 
 
 def health(**changes: Any) -> dict[str, Any]:

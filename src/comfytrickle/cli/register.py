@@ -36,7 +36,7 @@ def add_parser(subparsers: Any) -> None:
     env = os.environ.get
     add(
         "--orchestrator",
-        type=_url,
+        type=_orchestrator_url,
         default=env("ORCH_URL"),
         metavar="URL",
         help="such as https://orchestrator:8935 ($ORCH_URL)",
@@ -148,7 +148,7 @@ def run(args: argparse.Namespace) -> int:
 
 async def _run(args: argparse.Namespace, options: Options) -> int:
     from comfytrickle.errors import ComfytrickleError
-    from comfytrickle.registration.run import Registration
+    from comfytrickle.registration.run import FAREWELL_S, GIVEN_UP_S, Registration
 
     async with Registration(options, _say) as registration:
         if args.unregister:
@@ -159,7 +159,7 @@ async def _run(args: argparse.Namespace, options: Options) -> int:
             ended = await running.until_signal(_within(work, registration, args.timeout))
         except _Late:
             _say(f"given up after {args.timeout:g} s: {registration.last_trouble}")
-            await _leave(registration)
+            await _leave(registration, GIVEN_UP_S)
             return exits.UNREACHABLE
         except ComfytrickleError as error:
             _say(f"refused: {error}")
@@ -167,7 +167,7 @@ async def _run(args: argparse.Namespace, options: Options) -> int:
         if ended == "end":
             return exits.OK
         was_kept = args.keep and registration.done.is_set()
-        left = not args.unregister and await _leave(registration)
+        left = not args.unregister and await _leave(registration, FAREWELL_S)
         return exits.OK if was_kept and left else exits.REFUSED
 
 
@@ -192,14 +192,16 @@ async def _within(
         await asyncio.wait({task, first})
 
 
-async def _leave(registration: Registration) -> bool:
+async def _leave(registration: Registration, limit_s: float) -> bool:
     """Take back what may have been registered. False: it may still be there."""
     from comfytrickle.errors import ComfytrickleError
 
     if not registration.may_be_there:
         return True
+    if not registration.done.is_set():
+        _say(f"it may have been registered all the same: unregistering, {limit_s:g} s at most")
     try:
-        await registration.farewell()
+        await registration.farewell(limit_s)
     except ComfytrickleError as error:
         _say(f"it may still be registered: {error}")
         return False
@@ -210,7 +212,11 @@ def _say(line: str) -> None:
     print(f"comfytrickle register: {line}", file=sys.stderr, flush=True)
 
 
-def _url(text: str) -> str:
+def _orchestrator_url(text: str) -> str:
+    return _url(text, "https://orchestrator:8935")
+
+
+def _url(text: str, example: str = DEFAULT_URL) -> str:
     """A base URL, for argparse."""
     try:
         parts = urlsplit(text)
@@ -219,9 +225,7 @@ def _url(text: str) -> str:
     except ValueError:
         right = False
     if not right:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not a URL; write for example http://127.0.0.1:8889"
-        )
+        raise argparse.ArgumentTypeError(f"{text!r} is not a URL; write for example {example}")
     return text.rstrip("/")
 
 

@@ -43,10 +43,16 @@ def read_options(args: argparse.Namespace) -> Options:
 
 def _secret(args: argparse.Namespace) -> str:
     """From the flag, the file or the variable. Its text is in no message. Raises UsageError."""
+    if args.secret is not None and args.secret_file is not None:
+        raise UsageError("--secret and --secret-file contradict each other")
     if args.secret is not None:
         where, secret = "--secret", str(args.secret)
     elif args.secret_file is not None:
-        where, secret = "--secret-file", _from_file(args.secret_file)
+        where, secret = f"--secret-file {args.secret_file}", _from_file(args.secret_file)
+    elif SECRET_VARIABLE not in os.environ:
+        raise UsageError(
+            f"the orchestrator's secret is needed: --secret-file or ${SECRET_VARIABLE}"
+        )
     else:
         where, secret = f"${SECRET_VARIABLE}", os.environ.get(SECRET_VARIABLE, "")
     if not secret:

@@ -13,13 +13,14 @@ import aiohttp
 
 from comfytrickle.registration.keeper import Keeper
 from comfytrickle.registration.orchestrator import Orchestrator
-from comfytrickle.registration.pool import look
-from comfytrickle.registration.shapes import Away, Capability, Never, NotNow, Pool
+from comfytrickle.registration.pool import look, try_token
+from comfytrickle.registration.shapes import Away, Capability, Never, NotNow, NotTaken, Pool
 from comfytrickle.trickle.backoff import Backoff
 
 FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 15.0
 FAREWELL_S = 5.0
+GIVEN_UP_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,8 @@ class Registration:
         self.done = asyncio.Event()
         self.may_be_there = False
         self.last_trouble = "no try has ended"
+        self._told: int | None = None  # the capacity it has, as far as people know
+        self._warned = False
 
     async def __aenter__(self) -> Registration:
         options = self._options
@@ -83,10 +86,10 @@ class Registration:
         """Returns when it is unregistered. Raises Never."""
         await self._until_done(self._unregister)
 
-    async def farewell(self) -> None:
-        """As ``take_back``, within FAREWELL_S. Raises Never, NotNow."""
+    async def farewell(self, limit_s: float) -> None:
+        """As ``take_back``, within ``limit_s``. Raises Never, NotNow."""
         try:
-            await asyncio.wait_for(self.take_back(), FAREWELL_S)
+            await asyncio.wait_for(self.take_back(), limit_s)
         except asyncio.TimeoutError:
             raise NotNow(self.last_trouble) from None
 
@@ -124,8 +127,11 @@ class Registration:
 
     async def _tell(self, keeper: Keeper, pool: Pool | None) -> None:
         anew = keeper.registered and await self._orchestrator.may_be_another()
+        if anew:
+            self._told = None
         capacity = keeper.capacity(time.monotonic(), pool, anew)
         if capacity is not None and pool is not None:
+            await self._examine(pool)
             await self._register(capacity)
             keeper.said(time.monotonic(), pool)
         elif keeper.is_to_go(pool):
@@ -134,21 +140,43 @@ class Registration:
 
     async def _register_once(self) -> None:
         capacity = self._options.capacity
-        if capacity is None:
+        pool: Pool | None = None
+        try:
             pool = await look(self._session, self._options.pool)
+            await self._examine(pool)
+        except NotNow:
+            if capacity is None:
+                raise  # else it need not be in reach from here
+        if capacity is None and pool is not None:
             if not pool.is_open:
                 raise NotNow("the pool takes no streams now")
             capacity = pool.total
+        assert capacity is not None
         await self._register(capacity)
+
+    async def _examine(self, pool: Pool) -> None:
+        """Before the first registration: what would go wrong later. Raises Never, NotNow."""
+        if self.done.is_set():
+            return
+        await try_token(self._session, self._options.pool, self._options.capability.token)
+        capacity = self._options.capacity
+        if capacity is not None and capacity > pool.total and not self._warned:
+            self._warned = True
+            self._say(
+                f"warning: capacity {capacity} is more than the pool has slots ({pool.total})"
+            )
 
     async def _register(self, capacity: int) -> None:
         before, self.may_be_there = self.may_be_there, True
         try:
             await self._orchestrator.register(self._options.capability, capacity)
-        except (Away, Never):
+        except (Away, NotTaken, Never):
             self.may_be_there = before
             raise
         self.done.set()
+        if capacity == self._told:
+            return
+        self._told = capacity
         capability = self._options.capability
         self._say(
             f"registered {capability.name} at {self._options.orchestrator}:"
@@ -158,6 +186,7 @@ class Registration:
     async def _unregister(self) -> None:
         await self._orchestrator.unregister(self._options.capability.name)
         self.may_be_there = False
+        self._told = None
         self._say(f"unregistered {self._options.capability.name} at {self._options.orchestrator}")
 
     async def _until_done(self, attempt: Callable[[], Awaitable[None]]) -> None:
@@ -172,6 +201,7 @@ class Registration:
     def _trouble(self, error: NotNow | Never, backoff: Backoff) -> float:
         """Tells it; the seconds to wait before the next try."""
         self.last_trouble = str(error)
+        self._told = None
         wait_s = backoff.next()
         self._say(f"{error}; again in {wait_s:.1f} s")
         return wait_s

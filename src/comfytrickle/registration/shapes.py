@@ -22,9 +22,13 @@ REGISTER = "/capability/register"
 UNREGISTER = "/capability/unregister"
 INT64_MAX = 2**63 - 1
 _TEXT_MAX = 300  # of an answer that is shown
+_POOLS_401 = "Authorization: Bearer token is needed"  # go-livepeer's secret is no Bearer token
 
 # 408, 425 and 429 are said about the moment, as 5xx are.
 _PASSING = frozenset({408, 425, 429})
+# A proxy's word that it had no answer: what is behind it may have done what was asked.
+_UNKNOWN = frozenset({502, 504})
+_ANSWER = "ok"  # with 200, of both calls
 
 
 class NotNow(ComfytrickleError):
@@ -33,6 +37,10 @@ class NotNow(ComfytrickleError):
 
 class Away(NotNow):
     """No connection: nothing was sent."""
+
+
+class NotTaken(NotNow):
+    """An answer about the moment: it has registered nothing."""
 
 
 class Never(ComfytrickleError):
@@ -82,15 +90,20 @@ class Capability:
 
 
 def check_answer(status: int, text: str) -> None:
-    """Returns for 200. Raises NotNow, Never; ``text`` is the body, of which a line is shown."""
-    if status == 200:
+    """Returns for go-livepeer's 200. Raises NotNow, NotTaken, Never; of ``text``, the body, a line
+    is shown."""
+    if status == 200 and text.strip() == _ANSWER:
         return
     said = "".join(c if c.isprintable() else " " for c in text[:_TEXT_MAX]).strip()
     reason = f"{status} {said}" if said else str(status)
-    if status >= 500 or status in _PASSING:
+    if status in _UNKNOWN:
         raise NotNow(reason)
-    if status in (404, 405):
+    if status >= 500 or status in _PASSING:
+        raise NotTaken(reason)
+    if status in (200, 404, 405):
         reason += " (is this an orchestrator, and one with BYOC?)"
+    elif _POOLS_401 in said:
+        reason += " (that is a comfytrickle pool; --orchestrator is to name the orchestrator)"
     elif "invalid authorization" in said or status in (401, 403):
         reason += " (the secret is not that of its -orchSecret)"
     raise Never(reason)

@@ -24,10 +24,20 @@ TRANSPORT_ERRORS = (
     ConnectionError,
 )
 
+NO_TLS = "the server speaks no TLS there (is it http:// instead of https://?)"
+# OpenSSL's words for an answer that is no TLS record, of different versions
+_NOT_TLS = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"})
+
 
 def in_words(error: BaseException) -> str:
     """A transport error for a status or a log; some of them have a type and nothing else."""
-    return str(error) or type(error).__name__
+    return NO_TLS if speaks_no_tls(error) else str(error) or type(error).__name__
+
+
+def speaks_no_tls(error: BaseException) -> bool:
+    """Whether https:// met a server that answers in plain text."""
+    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    return isinstance(cause, ssl.SSLError) and cause.reason in _NOT_TLS
 
 
 KEEPALIVE_IDLE_S = 10
