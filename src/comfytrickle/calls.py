@@ -117,6 +117,11 @@ def validate(workflow: Any, engine: str | None = None) -> Call:
     return Call("POST", _with_query("/workflow/validate", engine=engine), {"workflow": workflow})
 
 
+def drain(undo: bool = False) -> Call:
+    """No new streams; ``undo``: again."""
+    return Call("DELETE" if undo else "POST", "/drain")
+
+
 def nodes(engine: str | None = None) -> Call:
     return Call("GET", _with_query("/nodes", engine=engine))
 

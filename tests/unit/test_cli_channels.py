@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from comfytrickle.cli.main import main
+from tests.support.orchestrator import plain_server
 
 CHANNEL = "http://127.0.0.1:9/in"  # nobody listens there
 
@@ -31,4 +32,15 @@ def test_a_file_that_is_not_there_is_said_before_a_server_is_waited_for(
 
 def test_pull_says_why_nothing_comes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["pull", CHANNEL, str(tmp_path / "out.ts"), "--seconds", "0.5"]) == 1
-    assert f"{CHANNEL}: cannot reach the server, retrying" in capsys.readouterr().err
+    shown = capsys.readouterr().err
+    assert f"{CHANNEL}: cannot reach the server, retrying: Cannot connect to host" in shown
+
+
+def test_a_server_without_tls_is_called_that(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with plain_server() as port:
+        url = f"https://127.0.0.1:{port}/in"
+        assert main(["pull", url, str(tmp_path / "out.ts"), "--seconds", "0.5"]) == 1
+    shown = capsys.readouterr().err
+    assert f"{url}: cannot reach the server, retrying: the server speaks no TLS there" in shown

@@ -9,6 +9,7 @@ import pytest
 from comfytrickle.cli import main as cli
 from comfytrickle.cli import tables
 from comfytrickle.cli.common import UsageError, set_param
+from comfytrickle.cli.params import set_input
 
 
 def test_help_names_every_command_and_imports_none(capsys: pytest.CaptureFixture[str]) -> None:
@@ -67,6 +68,31 @@ def test_params_from_flags() -> None:
     for bad in ("x", "=1", "a..b=1", "seed.x=1"):
         with pytest.raises(UsageError):
             set_param(params, bad)
+    for bad in ("encode=opus", "encode=20"):
+        with pytest.raises(UsageError, match=r"such as --param encode\.audio=opus"):
+            set_param(params, bad)
+    for good in ("encode=", "encode=null", 'encode={"crf": 21}'):
+        set_param(params, good)
+    assert params["encode"] == {"crf": 21}
+
+
+def test_one_input_of_a_workflow_from_a_flag() -> None:
+    workflow: dict[str, Any] = {
+        "1": {"class_type": "LoadTensor", "inputs": {}},
+        "4:2": {"class_type": "Blur", "inputs": {"image": ["1", 0], "radius": 3, "how": "x"}},
+    }
+    set_input(workflow, "4:2.radius=5")
+    set_input(workflow, "4:2.how=a=b")
+    assert workflow["4:2"]["inputs"] == {"image": ["1", 0], "radius": 5, "how": "a=b"}
+    for bad, words in {
+        "x": "NODE.INPUT=VALUE is expected",
+        "4:2=3": "NODE.INPUT=VALUE is expected",
+        "7.radius=3": "its nodes are 1, 4:2",
+        "4:2.radios=3": r"inputs of node 4:2 \(Blur\) are image, radius, how",
+        "1.a=3": "are none",
+    }.items():
+        with pytest.raises(UsageError, match=words):
+            set_input(workflow, bad)
 
 
 def test_tables_show_the_unknown_as_a_dash() -> None:

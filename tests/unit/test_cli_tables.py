@@ -59,3 +59,18 @@ def test_restarts_frames_that_passed_and_sound() -> None:
     status["audio"] = {"in": 0, "out": 284, "dropped": {}}
     status["detail"] = {"audio": {"codec_in": None, "tracks": 0, "way": "workflow"}}
     assert line(status, "sound") == "silence, through the workflow, 0 in, 284 out"
+
+
+def test_sound_alone_has_no_frames() -> None:
+    status: dict[str, Any] = {
+        "frames": {"in": 0, "out": 0, "passed_through": 0},
+        "audio": {"in": 40, "out": 37, "dropped": {}},
+        "detail": {
+            "codec_in": None,
+            "audio": {"codec_in": "opus", "tracks": 1, "way": "passed on"},
+        },
+    }
+    assert line(status, "frames") == "no video comes in"
+    assert line(status, "sound") == "opus, passed on as it came, 40 in, 37 out"
+    status["detail"]["codec_in"] = "h264"  # no frame of it has come in yet
+    assert line(status, "frames") == "0 in, 0 out, 0 passed through"

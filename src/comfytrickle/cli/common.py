@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from comfytrickle.calls import DEFAULT_URL, Refused, Unreachable
 from comfytrickle.cli import exits
@@ -57,8 +57,8 @@ def run(args: argparse.Namespace, command: Command) -> int:
         if args.json:
             print_json({"status": error.status, **error.body})
         else:
-            print(f"comfytrickle: refused: {error}", file=sys.stderr)
-            print_node_errors(error.body.get("node_errors"))
+            print(f"comfytrickle: refused: {error}{_about_token(error, args)}", file=sys.stderr)
+            print_node_errors(error.body.get("node_errors"), sys.stderr)
         return exits.REFUSED
     except Unreachable as error:
         print(f"comfytrickle: cannot reach {error}", file=sys.stderr)
@@ -79,11 +79,18 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, indent=2, ensure_ascii=False))
 
 
-def print_node_errors(node_errors: Any) -> None:
+def _about_token(error: Refused, args: argparse.Namespace) -> str:
+    if error.status != 401:
+        return ""
+    given = "another one than was given by" if args.token else "give it by"
+    return f" ({given} --token or $COMFYTRICKLE_AUTH_TOKEN)"
+
+
+def print_node_errors(node_errors: Any, file: TextIO) -> None:
     for node_id, entry in (node_errors or {}).items():
         for error in entry.get("errors", []):
             where = f"node {node_id} ({entry.get('class_type')})" if node_id else "workflow"
-            print(f"  {where}: {error.get('message')}", file=sys.stderr)
+            print(f"  {where}: {error.get('message')}", file=file)
 
 
 def add_param_flags(parser: argparse.ArgumentParser) -> None:
@@ -121,16 +128,26 @@ def set_param(params: dict[str, Any], item: str) -> None:
         raise UsageError(f"--param {item!r}: KEY=VALUE is expected")
     if key in _FLAGS:
         raise UsageError(f"--param {key}=...: it is no parameter; start takes it as {_FLAGS[key]}")
-    try:
-        value: Any = json.loads(text)
-    except ValueError:
-        value = text
+    value = read_value(text)
+    if key == "encode" and value not in (None, "") and not isinstance(value, dict):
+        raise UsageError(
+            f"--param {item!r}: encode has parts, each of them is set by its name,"
+            " such as --param encode.audio=opus"
+        )
     *outer, last = key.split(".")
     for name in outer:
         params = params.setdefault(name, {})
         if not isinstance(params, dict):
             raise UsageError(f"--param {item!r}: {name} has a value already")
     params[last] = value
+
+
+def read_value(text: str) -> Any:
+    """JSON, and what is none of it as the text that it is."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def read_workflow(path: str) -> Any:

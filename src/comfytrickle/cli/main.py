@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "status": ("comfytrickle.cli.status", "show how a stream goes"),
     "list": ("comfytrickle.cli.list_streams", "list the streams"),
     "params": ("comfytrickle.cli.params", "change a live stream's workflow, size or rate"),
+    "drain": ("comfytrickle.cli.drain", "let no new streams in, or again"),
     "logs": ("comfytrickle.cli.logs", "show a stream's log"),
     "validate": ("comfytrickle.cli.validate", "check whether a workflow can run"),
     "trickle-server": ("comfytrickle.cli.trickle_server", "run a local trickle server"),

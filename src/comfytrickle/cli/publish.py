@@ -173,6 +173,8 @@ async def _progress(url: str, sent: Sent, publisher: Publisher) -> None:
         late = f", {sent.late} late" if sent.late else ""
         unreachable = publisher.state == "retrying"
         state = "cannot reach the server, retrying" if unreachable else publisher.state
+        if unreachable and publisher.last_error:
+            state += f" ({publisher.last_error.removeprefix(f'{url}: ')})"
         print(
             f"{url}: {state}, {sent.frames} frames, {sent.segments} segments,"
             f" {sent.bytes / 1e6:.2f} MB, {sent.media_s:.1f} s{late}",

@@ -107,7 +107,7 @@ async def _pull(args: argparse.Namespace, out: BinaryIO) -> int:
             session,
             args.url,
             start=_START[args.start],
-            on_state=lambda state: _say_state(args.url, state),
+            on_state=lambda state: _say_state(args.url, state, subscriber.last_error),
         ) as subscriber,
     ):
         ended = await running.until_signal(_copy(subscriber, out, pulled, began), args.seconds)
@@ -117,10 +117,11 @@ async def _pull(args: argparse.Namespace, out: BinaryIO) -> int:
     return 0 if pulled.bytes else 1
 
 
-def _say_state(url: str, state: str) -> None:
+def _say_state(url: str, state: str, error: str | None) -> None:
     """People want to know why nothing comes."""
     if state in _SAID:
-        print(f"{url}: {_SAID[state]}", file=sys.stderr)
+        why = f": {error.removeprefix(f'{url}: ')}" if error and state == "retrying" else ""
+        print(f"{url}: {_SAID[state]}{why}", file=sys.stderr)
 
 
 async def _copy(subscriber: Subscriber, out: BinaryIO, pulled: Pulled, began: float) -> None:

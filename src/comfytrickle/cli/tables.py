@@ -78,7 +78,7 @@ def stream_status(s: dict[str, Any]) -> str:
         ("size", _size(s)),
         ("source", f"{text(s.get('source'))}  {text(s.get('subscribe_url'))}"),
         ("sink", f"{text(s.get('sink'))}  {text(s.get('publish_url'))}"),
-        ("frames", _frames(frames)),
+        ("frames", "no video comes in" if _is_sound_alone(s) else _frames(frames)),
         ("dropped", ", ".join(f"{n} {cause}" for cause, n in dropped.items() if n) or "none"),
         ("sound", _sound(s.get("audio") or {}, s.get("detail") or {})),
         ("fps", f"{number(fps.get('in'))} in, {number(fps.get('out'))} out"),
@@ -97,6 +97,11 @@ def stream_status(s: dict[str, Any]) -> str:
     if error and error.get("log_tail"):
         lines += ["", *("  " + line for line in error["log_tail"].splitlines())]
     return "\n".join(lines)
+
+
+def _is_sound_alone(s: dict[str, Any]) -> bool:
+    codec, frames = (s.get("detail") or {}).get("codec_in"), (s.get("frames") or {}).get("in")
+    return not codec and not frames and bool((s.get("audio") or {}).get("in"))
 
 
 def _frames(frames: dict[str, Any]) -> str:

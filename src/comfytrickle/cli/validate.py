@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import Any
 
 from comfytrickle import calls
@@ -25,8 +26,12 @@ def validate(args: argparse.Namespace, client: Client) -> int:
     if args.json:
         common.print_json(answer)
     else:
-        print("valid" if answer["valid"] else f"not valid: {answer['error']}")
+        node_errors = answer.get("node_errors")
+        if answer["valid"]:
+            print("valid")
+        else:  # the error is the first node's, in other words
+            print("not valid" if node_errors else f"not valid: {answer['error']}")
         for line in answer.get("converted") or []:
             print(f"  converted: {line}")
-        common.print_node_errors(answer.get("node_errors"))
+        common.print_node_errors(node_errors, sys.stdout)
     return exits.OK if answer["valid"] else exits.REFUSED
