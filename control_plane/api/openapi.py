@@ -91,6 +91,9 @@ def _responses(entry: Operation, schemas: _Schemas) -> dict[str, Any]:
     elif entry.mime:
         kind = "object" if entry.mime == JSON else "string"
         good["content"] = {entry.mime: {"schema": {"type": kind}}}
+        if entry.events:  # 3.1 has no words for them; an extension may stand here (4.9)
+            events = {name: schemas.ref(data) for name, data in entry.events.items()}
+            good["content"][entry.mime]["x-events"] = events
     responses = {str(entry.status): good}
     for status in entry.refused:
         responses[str(status)] = _refusal(reason(status), entry.error, schemas)

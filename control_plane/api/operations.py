@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from control_plane.shapes import asked, told
+from control_plane.shapes import asked, told, told_events
 
 JSON, TEXT, JPEG = "application/json", "text/plain", "image/jpeg"
 _REFUSALS = {400: "wrong", 404: "no such stream", 409: "contradicts what runs", 503: "not now"}
@@ -15,7 +15,8 @@ _REFUSALS = {400: "wrong", 404: "no such stream", 409: "contradicts what runs", 
 
 @dataclass(frozen=True)
 class Operation:
-    """``refused``: the statuses of its errors besides 401 and 500. ``query``: names and schemas."""
+    """``refused``: the statuses of its errors besides 401 and 500. ``query``: names and schemas.
+    ``events``: of an answer of server-sent events, the data of each by its name."""
 
     summary: str
     answer: type[Struct] | None = None  # None: no JSON, or a JSON object of no fixed fields
@@ -26,6 +27,7 @@ class Operation:
     refused: tuple[int, ...] = ()
     error: type[Struct] = told.Error
     open_to_all: bool = False  # needs no token
+    events: dict[str, type[Struct]] = field(default_factory=dict)
 
 
 def _integer(low: int, high: int) -> dict[str, Any]:
@@ -103,7 +105,11 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     ("GET", "/quarantine"): Operation("Workflows that are not started", told.Quarantine),
     ("DELETE", "/quarantine/{digest}"): Operation("Let one out", told.Done, refused=(404,)),
     ("GET", "/events"): Operation(
-        "How all streams go, without asking again", mime="text/event-stream", refused=(503,)
+        "How all streams go, without asking again", mime="text/event-stream", refused=(503,),
+        events={
+            "streams": told_events.WatchedStreams, "state": told_events.WatchedStatus, "gone": told_events.Gone,
+            "health": told.Health, "texts": told_events.Texts,
+        },
     ),
     ("GET", "/health"): Operation("How it goes", told.Health, open_to_all=True),
     ("GET", "/ready"): Operation(

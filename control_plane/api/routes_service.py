@@ -22,12 +22,16 @@ MODEL_ID = "comfyui"
 def service_word(service: Service) -> str:
     """LOADING until starts can succeed, ERROR when they cannot, then OK with streams running
     and IDLE without. One stream's trouble is told on its own status: it says nothing of the
-    others, and a refused request changes nothing here."""
+    others, and a refused request changes nothing here.
+
+    OK also while it drains: IDLE would ask go-livepeer for the next stream, and after the other
+    two it would replace the container with the streams that still run (ai/worker/docker.go)."""
     if service.boot_error is not None or service.inspectors.default.last_error is not None:
         return "ERROR"
     if not (service.booted and service.inspectors.default.ready):
         return "LOADING"
-    return "OK" if service.streams.registry.active() else "IDLE"
+    streams = service.streams
+    return "OK" if streams.draining or streams.registry.active() else "IDLE"
 
 
 def _inspector(inspector: Inspector) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 Open = dict[str, Any]
 
@@ -93,6 +93,16 @@ class RunningParams(Told):
     params: Open
 
 
+class Audio(Told):
+    """Units of sound; ``unheard``: pieces that the workflow had no time for."""
+
+    in_: int | None = field(name="in")
+    out: int | None
+    silence: int | None
+    unheard: int | None
+    dropped: dict[str, int]  # by cause
+
+
 class StreamStatus(Told):
     """Numbers are measurements; what is not known is null."""
 
@@ -119,7 +129,7 @@ class StreamStatus(Told):
     frames: dict[str, int | dict[str, int] | None]
     fps: dict[str, float | None]
     latency_ms: dict[str, dict[str, float] | None]
-    audio: Open
+    audio: Audio
     segments: dict[str, int | None]
     bytes: dict[str, int | None]
     transport_retries: int | None
@@ -184,7 +194,7 @@ class Warm(Told):
 
 
 class Health(Told):
-    """``status``: LOADING, IDLE, OK or ERROR."""
+    """``status``: LOADING, IDLE, OK or ERROR; ``reason``: why no start can succeed now."""
 
     status: str
     reason: str | None

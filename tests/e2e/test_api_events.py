@@ -12,8 +12,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
+import msgspec
 import pytest
 
+from control_plane.api.operations import OPERATIONS
 from tests.support.live import Api, Live
 from tests.support.pool import Pool, running_pool
 from tests.support.streams import example
@@ -42,7 +44,9 @@ class Events:
             if text.startswith("event: "):
                 name = text.removeprefix("event: ")
             elif text.startswith("data: "):
-                return name, json.loads(text.removeprefix("data: "))
+                data = json.loads(text.removeprefix("data: "))
+                self._as_described(name, data)
+                return name, data
         return "", None
 
     async def until(self, wanted: str, condition: Any) -> Any:
@@ -52,6 +56,9 @@ class Events:
             assert name, f"the events ended before {wanted}"
             if name == wanted and condition(data):
                 return data
+
+    def _as_described(self, name: str, data: Any) -> None:
+        msgspec.convert(data, OPERATIONS["GET", "/events"].events[name])
 
 
 @asynccontextmanager

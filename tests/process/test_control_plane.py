@@ -321,6 +321,15 @@ def test_refusals(pool: Pool, method: str, path: str, sent: Any, status: int, sa
     assert pool.get("/health")[1]["status"] == "IDLE"
 
 
+def test_a_pool_that_drains_is_not_free_for_the_next_stream(pool: Pool) -> None:
+    pool.post("/drain")
+    health = pool.get("/health")[1]
+    assert (health["status"], health["reason"], health["draining"]) == ("OK", "draining", True)
+    assert pool.call("DELETE", "/drain", None)[0] == 200
+    health = pool.get("/health")[1]
+    assert (health["status"], health["reason"]) == ("IDLE", None)
+
+
 # --- nodes, validation, logs ------------------------------------------------------------------
 
 

@@ -7,9 +7,11 @@ import json
 from collections import deque
 from typing import Any
 
+import msgspec
 import pytest
 
 from comfytrickle.messages import TextLine
+from control_plane.api.operations import OPERATIONS
 from control_plane.page import feed as feed_module
 from control_plane.page.feed import QUEUED, Feed, Look
 from control_plane.page.feed_events import HEARTBEAT, LINES_TOLD, TEXT_TOLD, Changes, lean
@@ -30,6 +32,8 @@ def read(events: bytes | None) -> list[tuple[str, Any]]:
     for block in events.decode().split("\n\n")[:-1]:
         name, data = block.split("\n")
         found.append((name.removeprefix("event: "), json.loads(data.removeprefix("data: "))))
+        if found[-1][0] in ("texts", "gone"):  # as /openapi.json has them
+            msgspec.convert(found[-1][1], OPERATIONS["GET", "/events"].events[found[-1][0]])
     return found
 
 

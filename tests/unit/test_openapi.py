@@ -99,6 +99,19 @@ def test_the_limits_are_those_of_the_code() -> None:
     assert drop == {"type": "string", "enum": ["latest", "never"]}
 
 
+def test_the_fields_of_sound_and_of_the_events_are_spelt_out() -> None:
+    schemas = DOCUMENT["components"]["schemas"]
+    audio = schemas["StreamStatus"]["properties"]["audio"]
+    assert audio == {"$ref": "#/components/schemas/Audio"}
+    assert list(schemas["Audio"]["properties"]) == ["in", "out", "silence", "unheard", "dropped"]
+    answer = DOCUMENT["paths"]["/events"]["get"]["responses"]["200"]["content"]
+    assert answer["text/event-stream"]["x-events"]["texts"] == {
+        "$ref": "#/components/schemas/Texts"
+    }
+    assert schemas["Texts"]["required"] == ["request_id", "lines", "skipped"]
+    assert "changes" in schemas["WatchedStatus"]["required"]
+
+
 def test_go_livepeers_path_has_its_errors_alone() -> None:
     responses = DOCUMENT["paths"]["/live-video-to-video"]["post"]["responses"]
     assert responses.keys() == {"200", "400", "401", "500"}
