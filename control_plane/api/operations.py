@@ -107,8 +107,8 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     ("GET", "/events"): Operation(
         "How all streams go, without asking again", mime="text/event-stream", refused=(503,),
         events={
-            "streams": told_events.WatchedStreams, "state": told_events.WatchedStatus, "gone": told_events.Gone,
-            "health": told.Health, "texts": told_events.Texts,
+            "streams": told_events.WatchedStreams, "state": told_events.WatchedStatus,
+            "gone": told_events.Gone, "health": told.Health, "texts": told_events.Texts,
         },
     ),
     ("GET", "/health"): Operation("How it goes", told.Health, open_to_all=True),
