@@ -345,6 +345,15 @@ async def test_a_source_without_sound_is_heard_as_silence(api: Api, live: Live) 
     assert loudest(heard) < 0.01 and len(heard.samples) > 2 * heard.rate
 
 
+async def test_what_is_made_for_a_source_without_a_track_is_told(api: Api, live: Live) -> None:
+    async with live.source("in"):
+        prompt = {**PICTURE, **sound("Halve")}
+        await api.start("mute", live.url("in"), live.url("out"), prompt=prompt)
+        status = await api.wait("mute", lambda s: s["audio"]["out"])
+        assert status["audio"]["in"] == 0
+        assert status["detail"]["audio"] == {"codec_in": None, "tracks": 0, "way": "workflow"}
+
+
 async def test_a_picture_that_follows_the_sound(api: Api, live: Live) -> None:
     """White while it beeps, else black; it lags by a piece at most."""
     node = {"class_type": "Brightness", "inputs": {"image": ["1", 0], "audio": ["a", 0]}}
