@@ -10,8 +10,8 @@ const SHOWN = 20; // pictures over which the time is taken
 export function cameraBar(id) {
   const words = h("span.soft.small.number", { role: "status" });
   const button = h("button.slim", { type: "button", onclick: toggle });
-  // The button first: words change their width, and it must not move from under a finger.
-  const element = h("div.row", { hidden: true }, button, words);
+  // A line of its own, the button first: the words change their width, and it must stay in place.
+  const element = h("div.row.camera", { hidden: true }, button, words);
   let status = null;
   let times = [];
   let problem = null;
