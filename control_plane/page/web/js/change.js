@@ -7,6 +7,8 @@ import { knobsView } from "./knobs.js";
 import { sentence } from "./refusals.js";
 import { workflowField } from "./workflow_field.js";
 
+const HINT = "What you turn is applied at once.";
+
 /** {element, update(status), close()} */
 export function changeView(id) {
   let engine = "";
@@ -14,11 +16,13 @@ export function changeView(id) {
   let edited = false;
   let running = true;
   let busy = false;
+  let sending = 0; // changes that were not answered yet
+  let told = 0; // the revision of the last status
   const enable = () => (button.disabled = busy || !running);
   const edit = () => (edited = true);
   const workflow = workflowField({ engine: () => engine, onEdit: edit, optional: false });
-  const knobs = knobsView(turn);
-  const knobsResult = h("p.small.soft", { role: "status" }, "What you turn is applied at once.");
+  const knobs = knobsView(turn, (words) => (words ? sayOfKnobs(`Not applied: ${words}`, true) : sayOfKnobs(HINT, false)));
+  const knobsResult = h("p.small.soft", { role: "status" }, HINT);
   const result = h("p.result", { role: "status", hidden: true });
   const button = h("button.primary", {}, "Apply");
   const form = h("form.stack", { noValidate: true, onsubmit: apply, oninput: edit },
@@ -48,9 +52,23 @@ export function changeView(id) {
   }
 
   async function send(change) {
-    const answer = await call("POST", streamPath(id, "params"), { params: change });
-    revision = answer.revision;
-    return answer;
+    sending += 1;
+    try {
+      const answer = await call("POST", streamPath(id, "params"), { params: change });
+      revision = answer.revision;
+      return answer;
+    } finally {
+      sending -= 1;
+    }
+  }
+
+  /** Somebody else may have changed it; what this page sent is its own. */
+  function catchUp() {
+    if (revision === null || !running || sending || told <= revision) return;
+    revision = told;
+    sayOfKnobs(`Revision ${revision} runs: it was changed elsewhere.`, false);
+    if (edited) show(`It was changed elsewhere: revision ${revision} runs. What you have typed is still here.`, false);
+    read(!edited);
   }
 
   async function turn(graph) {
@@ -61,6 +79,8 @@ export function changeView(id) {
     } catch (error) {
       sayOfKnobs(`Not applied: ${knobs.inWords(error) ?? sentence(error, "The workflow")}`, true);
       throw error;
+    } finally {
+      catchUp();
     }
   }
 
@@ -92,6 +112,7 @@ export function changeView(id) {
     } finally {
       busy = false;
       enable();
+      catchUp();
     }
   }
 
@@ -108,10 +129,8 @@ export function changeView(id) {
     update(status) {
       running = status.running;
       enable();
-      if (revision === null || status.params_revision <= revision) return;
-      revision = status.params_revision; // somebody else changed it
-      if (!edited) read(true);
-      else show(`It was changed elsewhere: revision ${revision} runs. What you have typed is still here.`, false);
+      told = status.params_revision;
+      catchUp();
     },
     close() {
       knobs.close();

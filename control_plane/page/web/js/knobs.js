@@ -21,8 +21,9 @@ function catalogue(engine) {
 /**
  * {element, show(workflow, engine), inWords(error), close()}. `onTurn(workflow)`: returns a promise,
  * which rejects when the values are refused: then those knobs go back. Calls do not overlap.
+ * `tell(words)`: why what stands in a knob is not sent; null: it is empty, which is no fault yet.
  */
-export function knobsView(onTurn) {
+export function knobsView(onTurn, tell) {
   const element = h("div.knobs");
   let workflow = null; // with what was turned
   let accepted = null; // as it runs
@@ -30,6 +31,7 @@ export function knobsView(onTurn) {
   let timer = 0;
   let busy = false;
   let again = false;
+  let unsent = null; // what was told of a knob since the last turn
 
   async function send() {
     if (busy) {
@@ -52,6 +54,7 @@ export function knobsView(onTurn) {
     try {
       await onTurn(sent);
       accepted = sent;
+      if (unsent) tell(unsent); // the answer is to what was turned before that
     } catch {
       takeBack(sent); // the owner has said why
     }
@@ -70,9 +73,24 @@ export function knobsView(onTurn) {
   }
 
   function turned(node, name, value) {
+    unsent = null;
     workflow[node].inputs[name] = value;
     clearTimeout(timer);
     timer = setTimeout(send, WAIT_MS);
+  }
+
+  /** `words`: why what stands there is no value; null: nothing stands there. */
+  function odd(node, name, words) {
+    const knob = knobs.get(`${node} ${name}`);
+    unsent = words && `${knob.label} of node ${node}: ${words}.`;
+    tell(unsent);
+    if (words) knob.refuse(() => goBack(node, name));
+  }
+
+  /** To what runs, or is about to. */
+  function goBack(node, name) {
+    const knob = knobs.get(`${node} ${name}`);
+    if (knob) knob.show(workflow[node].inputs[name]); // else another workflow came
   }
 
   async function show(given, engine) {
@@ -81,7 +99,7 @@ export function knobsView(onTurn) {
     knobs = new Map();
     const nodes = await catalogue(engine);
     const add = (node, name, made) => knobs.set(`${node} ${name}`, { node, name, ...made });
-    const groups = Object.entries(workflow).map(([id, node]) => group(id, node, nodes[node.class_type], turned, add));
+    const groups = Object.entries(workflow).map(([id, node]) => group(id, node, nodes[node.class_type], { turned, odd, goBack }, add));
     const found = groups.filter(Boolean);
     element.replaceChildren(...(found.length ? found : [h("p.soft", {}, "Nothing to turn: this workflow's nodes have no values of their own.")]));
   }
@@ -100,13 +118,17 @@ export function knobsView(onTurn) {
 
 const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 
-function group(id, node, info, turned, add) {
+function group(id, node, info, on, add) {
   if (!info) return null;
   const specs = { ...info.input?.required, ...info.input?.optional };
   const rows = Object.entries(node.inputs ?? {})
     .filter(([name, value]) => specs[name] && !Array.isArray(value))
     .map(([name, value]) => {
-      const made = knob(name, value, specs[name], (v) => turned(id, name, v));
+      const made = knob(name, value, specs[name], {
+        turned: (v) => on.turned(id, name, v),
+        odd: (words) => on.odd(id, name, words),
+        goBack: () => on.goBack(id, name),
+      });
       if (made) add(id, name, made);
       return made?.element;
     })
@@ -117,10 +139,11 @@ function group(id, node, info, turned, add) {
 }
 
 /** {element, label, show(value), refuse(back)}; null for what cannot be turned. */
-function knob(name, value, [type, options = {}], turned) {
+function knob(name, value, [type, options = {}], on) {
+  const { turned } = on;
   const label = name.replaceAll("_", " ");
   if (Array.isArray(type) || type === "COMBO") return list(label, value, Array.isArray(type) ? type : options.options ?? [], turned);
-  if (type === "INT" || type === "FLOAT") return number(label, value, type, options, turned);
+  if (type === "INT" || type === "FLOAT") return number(label, value, type, options, on);
   if (type === "BOOLEAN") {
     const box = h("input", { type: "checkbox", checked: Boolean(value), onchange: () => turned(box.checked) });
     return { element: h("label.check", {}, box, label), label, show: (v) => (box.checked = v), refuse: (back) => back() };
@@ -138,18 +161,23 @@ function list(label, value, choices, turned) {
   return { element: h("label", {}, label, select), label, show, refuse: (back) => back() };
 }
 
-function number(label, value, type, options, turned) {
-  const { min = 0, max = type === "INT" ? 100 : 1 } = options;
-  const step = options.step ?? (type === "INT" ? 1 : 0.01);
+function number(label, value, type, options, on) {
+  const whole = type === "INT";
+  const { min = 0, max = whole ? 100 : 1 } = options;
+  const step = options.step ?? (whole ? 1 : 0.01);
   const id = freshId("knob");
-  const exact = h("input", { type: "number", id, min, max, step: "any", value, oninput: () => follow(exact, slider) });
+  const exact = h("input", { type: "number", id, min, max, step: whole ? 1 : "any", value, oninput: () => follow(exact, slider), onblur: leave });
   const wide = (max - min) / step > STEPS * 25;
   const slider = wide ? null : h("input", { type: "range", min, max, step, value, aria: { label: `${label}, slider` }, oninput: () => follow(slider, exact) });
   function follow(from, other) {
     const given = Number(from.value);
-    if (from.value === "" || Number.isNaN(given)) return;
+    if (from.value === "" || Number.isNaN(given)) return on.odd(null);
+    if (whole && !Number.isInteger(given)) return on.odd(`a whole number is needed, not ${from.value}`);
     if (other) other.value = from.value;
-    turned(type === "INT" ? Math.round(given) : given);
+    on.turned(given);
+  }
+  function leave() {
+    if (exact.value === "") on.goBack();
   }
   function show(v) {
     exact.value = v;
@@ -173,7 +201,7 @@ function typed(field) {
     goBack = null;
     field.removeAttribute("aria-invalid");
   }
-  field.addEventListener("input", forget);
+  field.addEventListener("input", forget, { capture: true }); // before it is looked at: it may be refused at once
   field.addEventListener("change", settle);
   return (back) => {
     goBack = back;
