@@ -2,7 +2,7 @@
 
 import { h, setText } from "./dom.js";
 import { Frames, IN, OUT, Painter } from "./frames.js";
-import { healthOf } from "./words.js";
+import { healthOf, isSoundAlone } from "./words.js";
 
 // How to compare, and which pictures that needs: what goes out may fail while something comes in.
 const MODES = [
@@ -16,7 +16,13 @@ const WIDTH = 960; // no more pixels than a screen shows
 
 let lastMode = "slider"; // it stays from one stream to the next
 
-/** What there is to wait for. */
+/** Why there is no picture yet. */
+function whyNone(status) {
+  if (!status.running) return "This stream has ended.";
+  if (isSoundAlone(status)) return "Sound alone: no picture comes with it.";
+  return `Waiting for pictures: ${waitsFor(status)}`;
+}
+
 function waitsFor(status) {
   const { tone, sentence } = healthOf(status);
   if (tone === "ok") return "they come at any moment.";
@@ -76,7 +82,7 @@ export function compareView(id, running, onPicture) {
     bar,
     update(status) {
       running = status.running;
-      setText(nothing, running ? `Waiting for pictures: ${waitsFor(status)}` : "This stream has ended.");
+      setText(nothing, whyNone(status));
       watch();
     },
     close() {

@@ -2,12 +2,19 @@
 
 import { h, setText } from "./dom.js";
 import { Frames, IN, OUT, Painter } from "./frames.js";
+import { lostSound } from "./sound.js";
 import { listen, store } from "./store.js";
-import { dropped, count, endInWords, errorInWords, healthOf, ms, rate, uptime } from "./words.js";
+import { dropped, count, endInWords, errorInWords, healthOf, isSoundAlone, ms, rate, uptime } from "./words.js";
 import { welcome } from "./welcome.js";
 
 const THUMB = { side: "out", fps: 4, width: 400 };
 const SPARK_S = 60;
+
+const FIGURES_OF_SOUND = [
+  ["units in → out", (s) => `${count(s.audio.in)} → ${count(s.audio.out)}`],
+  ["of silence", (s) => count(s.audio.silence)],
+  ["dropped", (s) => count(lostSound(s))],
+];
 
 const FIGURES = [
   ["fps in → out", (s) => `${rate(s.fps.in)} → ${rate(s.fps.out)}`],
@@ -56,18 +63,19 @@ export function overviewView() {
 
 function makeCard({ request_id: id, running }) {
   const canvas = h("canvas", { hidden: true, width: 16, height: 9 });
-  const picture = h("div.picture", { aria: { hidden: true } }, h("span", {}, "No picture yet"), canvas);
+  const nothing = h("span", {}, "No picture yet");
+  const picture = h("div.picture", { aria: { hidden: true } }, nothing, canvas);
   const health = h("span.health");
   const restarts = h("span.small.soft");
   const where = h(running ? "p.small.soft.clip" : "p.small.soft");
   const why = h("p.why", { hidden: true });
-  const cells = FIGURES.map(() => h("dd"));
+  const cells = FIGURES.map(() => [h("dt"), h("dd")]);
   const line = h("polyline");
   const spark = h("svg", { viewBox: `0 0 ${SPARK_S} 32`, preserveAspectRatio: "none", "aria-hidden": "true" }, line);
   const element = h(running ? "a.card" : "a.card.ended", { href: `#/stream/${encodeURIComponent(id)}`, data: { stream: id } }, picture,
     h("div.facts", {},
       h("div.row.spread.one-line", {}, h("span.name.clip", {}, id), health),
-      running ? h("dl.figures", {}, FIGURES.map(([name], n) => h("div", {}, h("dt", {}, name), cells[n]))) : null,
+      running ? h("dl.figures", {}, cells.map((cell) => h("div", {}, cell))) : null,
       running ? spark : null, why,
       h("div.row.spread", {}, where, restarts)));
 
@@ -93,7 +101,12 @@ function makeCard({ request_id: id, running }) {
     const { word, tone } = healthOf(status);
     health.dataset.tone = tone;
     setText(health, word);
-    FIGURES.forEach(([, value], n) => setText(cells[n], value(status)));
+    const alone = isSoundAlone(status);
+    setText(nothing, alone ? "Sound alone" : "No picture yet");
+    (alone ? FIGURES_OF_SOUND : FIGURES).forEach(([name, value], n) => {
+      setText(cells[n][0], name);
+      setText(cells[n][1], value(status));
+    });
     setText(restarts, status.restarts ? `${status.restarts}× restarted` : "");
     const bad = !status.running && status.health === "failed";
     why.hidden = !bad;

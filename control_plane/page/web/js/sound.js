@@ -32,6 +32,8 @@ export function soundInWords({ audio, detail, frames }) {
 export const soundSuffers = ({ audio, detail }) =>
   Boolean(audio.silence || audio.unheard || audio.dropped?.damaged || audio.dropped?.late || (detail.audio && audio.dropped?.stale));
 
+export const lostSound = ({ audio }) => Object.values(audio.dropped).reduce((sum, n) => sum + n, 0);
+
 const units = (n) => (n === null ? count(n) : `${count(n)} ${n === 1 ? "unit" : "units"}`);
 
 function troubles(audio, way) {

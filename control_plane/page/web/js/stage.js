@@ -9,12 +9,12 @@ import { h, say, setText } from "./dom.js";
 import { logView } from "./log.js";
 import { plotsView } from "./plots.js";
 import { sentence } from "./refusals.js";
-import { soundInWords, soundSuffers } from "./sound.js";
+import { lostSound, soundInWords, soundSuffers } from "./sound.js";
 import { listen, store } from "./store.js";
 import { storyView } from "./story.js";
 import { tabsView } from "./tabs.js";
 import { textsView } from "./texts.js";
-import { count, dropped, endInWords, errorInWords, healthOf, ms, plural, rate, uptime } from "./words.js";
+import { count, dropped, endInWords, errorInWords, healthOf, isSoundAlone, ms, plural, rate, uptime } from "./words.js";
 
 const STOP_WAIT_S = 15; // the budgets of a stop end before
 
@@ -24,6 +24,13 @@ const TILES = [
   ["Dropped", (s) => [count(dropped(s)), s.frames.in ? `of ${count(s.frames.in)} frames` : "frames"]],
   ["Restarts", (s) => [count(s.restarts), s.node_errors ? plural(s.node_errors, "node error", "node errors") : "no node errors"], (s) => s.restarts && "warn"],
   ["Running for", (s) => [uptime(s), s.width ? `${s.width} × ${s.height}` : ""]],
+];
+
+const TILES_OF_SOUND = [
+  ["Sound", (s) => [count(s.audio.out), `units out, ${count(s.audio.in)} in`]],
+  ["Silence", (s) => [count(s.audio.silence), "units fill gaps"]],
+  ["Dropped", (s) => [count(lostSound(s)), `of ${count(s.audio.in)} units`]],
+  ...TILES.slice(3),
 ];
 
 /** {element, close()} */
@@ -46,8 +53,10 @@ export function stageView(id) {
     const compare = compareView(id, store.get(id).running, (picture) => camera.seen(picture));
     compare.bar.append(camera.element);
     const plots = plotsView();
-    const cells = TILES.map(() => [h("dd"), h("div.tile")]);
-    TILES.forEach(([name], n) => cells[n][1].append(h("dt", {}, name), cells[n][0]));
+    const cells = TILES.map(() => {
+      const [name, cell] = [h("dt"), h("dd")];
+      return [name, cell, h("div.tile", {}, name, cell)];
+    });
     const tabs = tabsView("About this stream", [
       ["Change", () => changeView(id)],
       ["Story", () => storyView(id)],
@@ -59,7 +68,7 @@ export function stageView(id) {
         h("p.small", {}, h("a", { href: "#/" }, "← All streams")),
         h("div.row.spread.tight", {}, h("div.row", {}, h("h1", {}, id), health, where), h("div.row", {}, again, stop)), sentence, why),
       h("div.columns", {},
-        h("div.stack", {}, h("section.panel.stack", {}, compare.element, sound), h("dl.tiles", {}, cells.map(([, tile]) => tile)), texts.element),
+        h("div.stack", {}, h("section.panel.stack", {}, compare.element, sound), h("dl.tiles", {}, cells.map(([, , tile]) => tile)), texts.element),
         plots.element),
       tabs.element);
     parts = { health, sentence, why, where, stop, again, sound, texts, compare, camera, plots, cells, tabs, word: null };
@@ -108,9 +117,10 @@ export function stageView(id) {
   function tick() {
     const status = store.get(id);
     if (!status || !parts) return;
-    TILES.forEach(([, values, tone], n) => {
+    (isSoundAlone(status) ? TILES_OF_SOUND : TILES).forEach(([title, values, tone], n) => {
       const [large, small] = values(status);
-      const [cell, tile] = parts.cells[n];
+      const [name, cell, tile] = parts.cells[n];
+      setText(name, title);
       const text = `${large}\n${small}`;
       if (cell.dataset.text !== text) {
         cell.dataset.text = text;

@@ -76,7 +76,7 @@ function deathEntry(id, death, n) {
 
 function errorEntry(id, status) {
   const error = status.last_error;
-  const node = status.node_errors ? ` ${plural(status.node_errors, "frame", "frames")} met an error in a node so far.` : "";
+  const node = status.node_errors ? ` ${plural(status.node_errors, "frame or piece of sound", "frames or pieces of sound")} met an error in a node so far.` : "";
   return entry(error.time, "bad", "Last error", h("p", {}, errorInWords({ ...error, node_id: null })), nodeOf(error),
     node ? h("p.soft", {}, node.trim()) : null, status.running ? null : lastLines(id, (full) => full.last_error?.log_tail));
 }

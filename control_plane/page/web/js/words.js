@@ -4,11 +4,18 @@ const HEALTH = {
   loading: ["Loading", "wait", "The workflow is being loaded."],
   waiting: ["Waiting", "wait", "Ready, but no frame arrives from the source."],
   ok: ["Running well", "ok", "Frames come in and go out."],
-  degraded: ["Struggling", "warn", "Frames come out, but some are damaged, fail, or are dropped for want of time."],
+  degraded: ["Struggling", "warn", "It runs, but some frames or pieces of sound are damaged, fail, or are dropped for want of time."],
   stalled: ["Stalled", "bad", "Frames arrive and none comes out."],
   restarting: ["Restarting", "warn", "Its worker died; the next one is about to take over."],
   failed: ["Failed", "bad", "It is over, and not as it should be."],
   ended: ["Ended", "off", "It is over, as it should be."],
+};
+
+// Of a stream that brings no pictures.
+const HEALTH_OF_SOUND = {
+  waiting: "Ready, but no sound arrives from the source.",
+  ok: "Sound comes in and goes out; there is no picture with it.",
+  stalled: "Sound arrives and none comes out.",
 };
 
 // What ended it, by the server's word for it; a signal or an exit code is added.
@@ -40,6 +47,9 @@ export const DROPS = {
   sink: ["sink away", "--plot-1"],
 };
 
+/** Whether nothing but sound has come. */
+export const isSoundAlone = ({ audio, detail, frames }) => Boolean(detail.audio && audio.in && !frames.in && !frames.out);
+
 /** {word, tone, sentence} for a status. */
 export function healthOf(status) {
   const [word, tone, sentence] = HEALTH[status.health] ?? [status.health, "off", ""];
@@ -50,17 +60,21 @@ export function healthOf(status) {
   if (status.health === "waiting" && SOURCE[status.source]) {
     return { word, tone, sentence: `Ready; ${SOURCE[status.source]}.` };
   }
-  return { word, tone, sentence };
+  return { word, tone, sentence: (isSoundAlone(status) && HEALTH_OF_SOUND[status.health]) || sentence };
 }
 
 /** How a stream, or one of its workers, ended: with the signal or the exit code that says more. */
 export function endInWords(end) {
   const { exit_cause: cause } = end;
+  if (cause === "nonzero" && saidWhy(end)) return "It could not go on, and said why.";
   const words = EXIT[cause] ?? (cause ? `It ended: ${cause}.` : "It ended.");
   const signal = end.signal ?? end.exit_signal;
   const code = end.exit_code ? `exit code ${end.exit_code}` : null;
   return signal || code ? words.replace(/\.$/, ` (${signal ?? code}).`) : words;
 }
+
+/** Of a status: an error ended it that is not only the death of its worker. */
+const saidWhy = ({ health, last_error: error }) => health === "failed" && Boolean(error) && error.kind !== "worker";
 
 const KINDS = {
   startup: "At its start",

@@ -6,6 +6,7 @@ import { nodeErrorList } from "./node_errors.js";
 import { sentence } from "./refusals.js";
 
 const PAUSE_MS = 400;
+const SOUND = /"SaveAudioTensor"/;
 
 const title = (name) => name.replaceAll("_", " ").replace(/^./, (c) => c.toUpperCase());
 
@@ -90,6 +91,7 @@ export function workflowField({ engine, onEdit = () => {}, optional = true }) {
     text.removeAttribute("aria-invalid");
     verdict.replaceChildren(...[
       words && h("p.fine", {}, words),
+      SOUND.test(text.value) ? h("p.small.soft", {}, "It works on the sound, which this page does not play: name a sink channel, and pull or play that.") : null,
       converted.length ? h("ul.small.soft", {}, converted.map((line) => h("li", {}, line))) : null,
     ].filter(Boolean));
   }
