@@ -13,7 +13,7 @@ import pytest
 from tests.support import rogue_nodes
 from tests.support.browser import PHONE, Chromium, Picture
 from tests.support.live import Api, Live
-from tests.support.pool import Pool, running_pool
+from tests.support.pool import Pool, free_port, running_pool
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +90,10 @@ async def test_what_a_workflow_says_is_shown_as_it_comes(
         assert await seat.evaluate(last) == held, "it is not held"
         await seat.find("button", "Go on").click()
         await seat.until(f"() => ({last})() !== {json.dumps(held)}", "it does not go on")
+        await seat.see("not shown: the newest of each second are")
+        link = seat.find("link", "The last 500")
+        assert await link.get_attribute("href") == f"{api.pool.url}/stream/tell/text"
+        assert await seat.overflow() <= 0, "the line above is wider than the window"
         change = {"params": {"prompt": telling(30_000)}}
         assert (await api.post("/stream/tell/params", change))[0] == 200
         await seat.page.locator(".said", has_text=re.compile('"{900}')).wait_for()
@@ -154,3 +158,21 @@ async def test_while_nothing_comes_the_words_stand_free(
             await seat.until_pictures(same, "no pictures")
             await seat.page.locator(".nothing").wait_for(state="hidden")
             assert await seat.page.locator(".seam").is_visible()
+
+
+async def test_a_source_out_of_reach_is_why_it_ended(
+    browser: Chromium, api: Api, live: Live
+) -> None:
+    async with browser.visit(api.pool.url, allowed=("WebSocket",)) as seat:
+        url = f"http://127.0.0.1:{free_port()}/in"
+        await api.start("astray", url, live.url("out"), appear_timeout_s=1)
+        await seat.go("#/stream/astray")
+        await seat.see("It could not go on, and said why.")
+        await seat.page.locator(
+            ".result", has_text=f"At its source: the source could not be reached: {url}"
+        ).wait_for()
+        await seat.find("tab", "Story").click()
+        story = await seat.page.locator(".story").inner_text()
+        assert "could not be reached" in story and "It could not go on, and said why." in story
+        assert "broke off" not in story and "never appeared" not in story
+        await seat.shot("astray")

@@ -33,6 +33,9 @@ export function subprotocols() {
 
 let asking = null;
 
+/** While the token is asked for: a promise of its end; else null. */
+export const asksForToken = () => asking;
+
 /** Asks for the token, once for all who need it at the same time. */
 function askForToken(wrong) {
   asking ??= new Promise((resolve) => {

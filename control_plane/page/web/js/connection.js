@@ -1,5 +1,6 @@
 // Says when the control plane cannot be reached, and when it can again.
 
+import { asksForToken } from "./api.js";
 import { byId, setText } from "./dom.js";
 import { store } from "./store.js";
 
@@ -27,6 +28,7 @@ export function watchConnection(onChange) {
     const at = Date.now();
     if (!store.connected) {
       timer = setTimeout(() => {
+        if (asksForToken()) return asksForToken().then(look); // nothing is lost: somebody has to type
         since ??= at;
         show("Not connected to the control plane: what you see is no longer live. Trying again …", false);
         onChange();

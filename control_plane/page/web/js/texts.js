@@ -1,6 +1,8 @@
 // What a stream's workflow says beside its picture: its last texts, the newest at the end.
 
+import { address, refusal, request, streamPath, token } from "./api.js";
 import { copied, h, setText } from "./dom.js";
+import { sentence } from "./refusals.js";
 import { store } from "./store.js";
 import { clock, count } from "./words.js";
 
@@ -10,8 +12,9 @@ export function textsView(id) {
   const list = h("ol.said", { tabIndex: 0, role: "log", aria: { labelledby: title.id, live: "off" } });
   const hold = h("button.slim", { type: "button", aria: { pressed: "false" }, onclick: toggle }, "Hold");
   const words = h("span.soft.small.number");
+  const all = h("a.small", { href: address(streamPath(id, "text")).href, target: "_blank", onclick: readAll }, "The last 500");
   const element = h("section.panel.stack", { hidden: true, aria: { labelledby: title.id } },
-    h("div.row.spread", {}, title, h("span.row", {}, words, hold)), list);
+    h("div.row.spread", {}, title, h("span.row", {}, words, all, hold)), list);
   const rows = new Map(); // entry -> its row
   let held = false;
 
@@ -22,11 +25,26 @@ export function textsView(id) {
     update();
   }
 
+  /** A link brings no token: with one, the texts are fetched and saved as a file. */
+  async function readAll(event) {
+    if (token() === null) return;
+    event.preventDefault();
+    try {
+      const answer = await request("GET", streamPath(id, "text"));
+      if (!answer.ok) throw await refusal(answer);
+      const url = URL.createObjectURL(await answer.blob());
+      h("a", { href: url, download: `${id}-texts.jsonl` }).click();
+      URL.revokeObjectURL(url);
+    } catch (error) {
+      setText(words, sentence(error));
+    }
+  }
+
   function update() {
     const said = store.texts.get(id);
     element.hidden = !said?.entries.length;
     if (element.hidden || held) return;
-    setText(words, said.skipped ? `${count(said.total)} so far, ${count(said.skipped)} not shown` : `${count(said.total)} so far`);
+    setText(words, said.skipped ? `${count(said.total)} so far, ${count(said.skipped)} not shown: the newest of each second are` : `${count(said.total)} so far`);
     for (const [entry, row] of rows) {
       if (said.entries.includes(entry)) continue;
       row.element.remove();
