@@ -142,11 +142,12 @@ def test_when_it_is_interrupted_no_node_runs_and_nothing_is_lost() -> None:
 
 
 def test_another_workflow_leaves_nothing_behind() -> None:
-    bench = Bench()
-    bench.hearing.follow(live(Part()))
+    bench, old = Bench(), live(Part())
+    bench.hearing.follow(old)
     bench.sound(0.0, 0.25)
-    bench.hearing.follow(live(None, makes=False, piece_s=0.0))
-    assert [(at, round(s, 6)) for at, s, _ in bench.out()] == [(0.0, 0.1), (0.1, 0.1), (0.2, 0.05)]
+    bench.hearing.follow(live(None, makes=False, piece_s=0.0), before=old)
+    out = [(at, round(seconds, 6), level) for at, seconds, level in bench.out()]
+    assert out == [(0.0, 0.1, 0.2), (0.1, 0.1, 0.2), (0.2, 0.05, 0.2)], "as the old one makes it"
     assert not bench.ear.listens
     left = Sound(np.zeros((2, 480), np.float32), RATE, CLOCK)
     assert bench.ear.put(left, made=True) is False, "the workflow does not make it any more"

@@ -281,10 +281,9 @@ class EngineStage(Stage):
             self._loading.settled()
         if isinstance(change.answer, ParamsApplied):
             if change.workflow is not None:
-                self._hearing.hear(current, untouched=True)
+                self._hearing.follow(change.workflow, before=current)
                 current.close()
                 current = change.workflow
-                self._hearing.follow(current)
                 self.detail = current.detail
                 self._trouble.worked()
                 self._sound_trouble.worked()

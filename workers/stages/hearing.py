@@ -54,13 +54,13 @@ class Hearing:
         self._on_failed = on_failed
         self._heard: deque[tuple[int, Audio]] = deque()
 
-    def follow(self, workflow: LiveWorkflow) -> None:
-        """This one is run from now on."""
-        self._heard.clear()
-        made_before = self._ear.makes
+    def follow(self, workflow: LiveWorkflow, before: LiveWorkflow | None = None) -> None:
+        """This one is run from now on. What was heard for the one ``before`` goes through that."""
         left = self._ear.listen(workflow.piece_s, makes=workflow.makes_sound)
-        for piece in left if made_before else ():
-            self._route.put(Held(self._lead(), piece.pts, piece))
+        if before is not None:
+            for piece in left:
+                self._take(before, piece, untouched=False)
+        self._heard.clear()
 
     def frame_came(self, pts: int) -> None:
         """The video is there."""
@@ -76,18 +76,20 @@ class Hearing:
 
     def hear(self, workflow: LiveWorkflow, *, untouched: bool = False) -> None:
         """All complete pieces. ``untouched``: no node is to run any more."""
-        patience = max(_MAX_BEHIND_S, _MAX_PIECES * self._ear.seconds)
         while (piece := self._ear.take()) is not None:
-            self._remember(workflow, piece)
-            made = None
-            if workflow.sound is not None and not untouched:
-                if self._ear.waiting_s > patience:
-                    self._stats.audio_unheard += 1
-                else:
-                    made = self._run(workflow.sound, piece)
-            if workflow.makes_sound:
-                sound = piece if made is None else made
-                self._route.put(Held(self._lead(), sound.pts, sound))
+            self._take(workflow, piece, untouched=untouched)
+
+    def _take(self, workflow: LiveWorkflow, piece: Sound, *, untouched: bool) -> None:
+        self._remember(workflow, piece)
+        made = None
+        if workflow.sound is not None and not untouched:
+            if self._ear.waiting_s > max(_MAX_BEHIND_S, _MAX_PIECES * workflow.piece_s):
+                self._stats.audio_unheard += 1
+            else:
+                made = self._run(workflow.sound, piece)
+        if workflow.makes_sound:
+            sound = piece if made is None else made
+            self._route.put(Held(self._lead(), sound.pts, sound))
 
     def _run(self, part: LoadedWorkflow, piece: Sound) -> Sound | None:
         """None: as it came."""
