@@ -82,6 +82,7 @@ def check_live_status(status: dict[str, Any], stream_id: str, live: Live) -> Non
     assert status["last_error"] is None
 
 
+@pytest.mark.realtime
 async def test_twenty_seconds_of_live_video_without_a_frame_lost(api: Api, live: Live) -> None:
     """512x512 at 30 fps through the default workflow and an inverting one, side by side."""
     names = {"plain": PASS_THROUGH, "inverted": INVERT}
