@@ -13,8 +13,6 @@ fi
 .venv/bin/ruff check .
 .venv/bin/mypy
 .venv/bin/lint-imports --no-logo 2>/dev/null || .venv/bin/lint-imports
-# What plays live video at full size needs the machine to itself.
+# What must keep pace with live video, and lose nothing, needs the machine to itself.
 .venv/bin/python -m pytest -m realtime
-# In the order of collection: files with few and long tests come first, not last.
-.venv/bin/python -m pytest -m "not realtime" -n "${TEST_WORKERS:-3}" --dist loadfile \
-    --no-loadscope-reorder
+.venv/bin/python -m pytest -m "not realtime" -n "${TEST_WORKERS:-3}" --dist loadfile

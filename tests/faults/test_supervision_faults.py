@@ -4,9 +4,12 @@ and the faulty one goes on where it was.
 
 from __future__ import annotations
 
+import pytest
+
 from tests.faults.conftest import House
 from tests.support.faults import DEADLINES, FAULTS, Outcome
 
+pytestmark = pytest.mark.realtime  # six streams at once, and no frame of any is to be lost
 SLACK_S = 20.0  # a busy machine; the figures are those of scripts/bench_faults.py
 
 

@@ -14,6 +14,7 @@ PROMPT_MS = 100.0
 
 
 @pytest.mark.slow
+@pytest.mark.realtime
 def test_a_hundred_starts_for_sixteen_slots() -> None:
     done = subprocess.run(
         [sys.executable, "scripts/bench_admission.py", "--rounds", "3", "--json"],
