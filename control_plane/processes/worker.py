@@ -36,7 +36,8 @@ _KEPT_FAILURES = 20
 # After the process has ended, how long its last messages may take to be read from the pipe. They
 # are in the kernel already; a child that it forked may hold the other end open for ever.
 _LAST_WORDS_S = 0.5
-_STACKS_S = 0.3  # for faulthandler to write the stacks of all threads
+_STACKS_S = 1.0  # at most, for faulthandler to write the stacks of all threads
+_STACKS_LOOK_S = 0.05
 
 
 class Worker:
@@ -238,10 +239,24 @@ class Worker:
         await self._kill_and_wait(self._process)
 
     async def _write_stacks(self) -> None:
-        """Of all its threads, to its log; a worker that does not react writes them too."""
-        if self._process is not None:
-            self._process.signal(entry.STACKS_SIGNAL)
-            await happens_within(self._exited, _STACKS_S)  # for the log; it is not expected to end
+        """Of all its threads, to its log; a worker that does not react writes them too. Returns
+        when the log has grown and grows no more: on a busy machine that takes a while."""
+        if self._process is None:
+            return
+        sizes = [self._log_size()]
+        self._process.signal(entry.STACKS_SIGNAL)
+        for _ in range(int(_STACKS_S / _STACKS_LOOK_S)):
+            if await happens_within(self._exited, _STACKS_LOOK_S):
+                return
+            sizes.append(self._log_size())
+            if sizes[0] < sizes[-2] == sizes[-1]:
+                return
+
+    def _log_size(self) -> int:
+        try:
+            return self.log_path.stat().st_size
+        except OSError:
+            return 0  # it was taken away; its end is seen all the same
 
     # --- questions ----------------------------------------------------------------------------
 
