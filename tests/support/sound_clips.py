@@ -12,7 +12,7 @@ import numpy as np
 
 from comfytrickle.mpegts.demux import Demuxer
 from comfytrickle.mpegts.mux import Muxer
-from comfytrickle.mpegts.units import CLOCK, AccessUnit, ElementaryStream
+from comfytrickle.mpegts.units import CLOCK, AccessUnit
 from comfytrickle.testsrc.beep import beeps, is_flash
 from comfytrickle.testsrc.pattern import Pattern
 
@@ -49,7 +49,7 @@ def sound_clip(
     units = [*demuxer.feed(whole, 0.0), *demuxer.flush(0.0)]
     leading = "video" if video else "audio"
     first = min(u.pts for u in units if u.stream.kind == leading and u.pts is not None)
-    muxer = Muxer([_plain(stream) for stream in demuxer.streams.values()])
+    muxer = Muxer(list(demuxer.streams.values()))
     clip = SoundClip()
     for unit in sorted(units, key=_when):
         assert unit.pts is not None
@@ -86,12 +86,6 @@ def sound_codecs(data: bytes) -> set[str | None]:
     demuxer = Demuxer()
     demuxer.feed(data, 0.0)
     return {stream.codec for stream in demuxer.streams.values() if stream.kind == "audio"}
-
-
-def _plain(stream: ElementaryStream) -> ElementaryStream:
-    return ElementaryStream(
-        stream.pid, stream.stream_type, stream.kind, stream.codec, stream.descriptors
-    )
 
 
 def _when(unit: AccessUnit) -> tuple[int, bool]:

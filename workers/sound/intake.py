@@ -55,9 +55,7 @@ class Intake:
 
     def program(self, streams: Sequence[ElementaryStream]) -> None:
         """All streams of the source from here on."""
-        found = tuple(s for s in streams if s.kind == "audio")
-        if found != self._streams:
-            self._streams = found
+        self._streams = tuple(s for s in streams if s.kind == "audio")
 
     def lead_pid(self) -> int:
         """Of the track that the workflow hears; 0: the source has no sound."""

@@ -55,6 +55,7 @@ class DecodeStage(Stage):
         self._sound = sound
         self._stats = stats
         self._demuxer = Demuxer()
+        self._program = self._demuxer.streams
         self._recognition = Recognition()
         self._timeline = Timeline()
         self._resume = config.resume_at
@@ -117,19 +118,21 @@ class DecodeStage(Stage):
     # --- units --------------------------------------------------------------------------------
 
     def _take(self, units: list[AccessUnit]) -> None:
-        if units:
-            kinds = {stream.kind for stream in self._demuxer.streams.values()}
-            self._sound.program(list(self._demuxer.streams.values()))
-            self._set_alone("audio" in kinds and "video" not in kinds and self._video is None)
+        if self._demuxer.streams is not self._program:
+            self._follow(self._demuxer.streams)
         for unit in units:
             if unit.stream.kind == "video":
                 self._take_video(unit)
             elif unit.stream.kind == "audio":
                 self._take_sound(unit)
 
-    def _set_alone(self, alone: bool) -> None:
-        if alone != self._stats.alone:
-            self._stats.alone = self._sound.route.alone = alone
+    def _follow(self, program: dict[int, ElementaryStream]) -> None:
+        """The source's streams are these from here on."""
+        self._program = program
+        self._sound.program(list(program.values()))
+        kinds = {stream.kind for stream in program.values()}
+        alone = "audio" in kinds and "video" not in kinds and self._video is None
+        self._stats.alone = self._sound.route.alone = alone
 
     def _take_sound(self, unit: AccessUnit) -> None:
         if unit.damaged:

@@ -91,12 +91,7 @@ def _result(future: concurrent.futures.Future[T]) -> T:
     """Waits in short stretches: a signal that comes just before a wait does not end it, and its
     handler would be called only afterwards."""
     while not future.done():
-        try:
-            return future.result(_LOOK_S)
-        except concurrent.futures.CancelledError:
-            raise _Closed from None
-        except concurrent.futures.TimeoutError:
-            pass  # ours, or that of the work, which is done then
+        concurrent.futures.wait([future], _LOOK_S)
     try:
         return future.result()
     except concurrent.futures.CancelledError:
